@@ -1,0 +1,32 @@
+/* fd.h: descriptors: closing, whole reads and writes, passing them over sockets. Everything is O_CLOEXEC at birth. */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "base/macro.h"
+
+int fd_close(int fd);                   /* close if >= 0, keeps errno; returns -1 so that `fd = fd_close(fd)` works */
+void fd_close_p(int *fd);
+#define _cleanup_close_ _cleanup_(fd_close_p)
+
+/* Reads to the end, at most `max` bytes: -EFBIG when there are more. *ret is NUL-terminated, freed by the caller. */
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len);
+/* The same for a path below a directory; O_NOFOLLOW, regular files only (else -EINVAL). */
+int fd_read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len);
+int fd_write_all(int fd, const void *data, size_t n);
+/* Writes a small file atomically (temporary name, rename); `sync` also makes file and directory durable. */
+int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
+/* mkdir -p. Existing directories are left as they are. */
+int fd_mkdirs(const char *path, mode_t mode);
+/* Removes name and everything below it without following links or crossing a changed directory; no entry is 0. */
+int fd_remove_tree_at(int dir_fd, const char *name);
+
+/* One datagram with up to FD_PASS_MAX descriptors. Sending keeps them, receiving gives them (CLOEXEC). Flags as sendmsg/recvmsg;
+ * MSG_NOSIGNAL is added. Receive returns the length, 0 at the end of the stream, -errno; *n_fds is what came (excess closed). */
+#define FD_PASS_MAX 4
+int fd_send(int sock, const void *data, size_t n, const int *fds, size_t n_fds, int flags);
+ssize_t fd_recv(int sock, void *data, size_t n, int fds[static FD_PASS_MAX], size_t *n_fds, int flags);
+
+/* bind() or connect() an AF_UNIX socket to a path of any length (through /proc/self/fd of its directory). */
+int fd_bind_unix(int sock, const char *path);
+int fd_connect_unix(int sock, const char *path);

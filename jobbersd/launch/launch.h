@@ -1,0 +1,71 @@
+/* launch.h: the daemon's side of launching: the connection to the launcher, and a handle per living attempt.
+ *
+ * The launcher process is started here as a child (by hand as root, and in user mode) before privileges are dropped, or reached at
+ * settings.launcher_socket (packaged service). All callbacks run from the event loop, never from within a verb. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "launch/wire.h"
+#include "model/exit.h"
+#include "model/queue.h"
+#include "model/settings.h"
+
+typedef struct Launch Launch;
+typedef struct LaunchAttempt LaunchAttempt;     /* one living attempt; owned by Launch, freed after on_ended or launch_release */
+
+/* What became of an attempt whose supervisor is gone (wire.h, EVIDENCE). */
+typedef enum LaunchEnd {
+        LAUNCH_END_RECORD,              /* record is set */
+        LAUNCH_END_LOST,                /* it may have run and left no record; its cgroup is proven empty (LAUNCHER_KILL was answered) */
+        LAUNCH_END_NOT_STARTED,         /* it never ran */
+        LAUNCH_END_REFUSED,             /* the launcher refused: error and sentence say why; -ESTALE: definitions differ */
+} LaunchEnd;
+
+typedef struct LaunchCallbacks {
+        /* Notes from the task, already coalesced: beat 0, status NULL, progress -1 where absent. */
+        void (*on_note)(void *userdata, void *attempt_data, usec_t beat, const char *status, int progress);
+        /* The supervisor stops the attempt by itself: STOP_TIMEOUT or STOP_STALLED. */
+        void (*on_stopping)(void *userdata, void *attempt_data, StopReason reason);
+        /* It is over. record may be taken from (its strings), it is freed afterwards. The handle is gone after this. */
+        void (*on_ended)(void *userdata, void *attempt_data, LaunchEnd end, int error, const char *sentence, ExitRecord *record);
+        /* The launcher has said hello (first connection, or a new one after it was restarted). */
+        void (*on_ready)(void *userdata);
+        /* The launcher child died: the daemon must end non-zero (SPEC 1). Not called for the packaged service: there it reconnects. */
+        void (*on_launcher_dead)(void *userdata);
+} LaunchCallbacks;
+
+/* Before privileges are dropped: starts the launcher child if there is to be one (argv: the daemon's own, handed on; the child gets no
+ * listener) and opens nothing else. */
+int launch_new(Launch **ret, const Settings *settings, int argc, char **argv);
+/* After the drop: attaches to the loop, opens record_dir, connects. */
+int launch_attach(Launch *l, sd_event *event, const LaunchCallbacks *callbacks, void *userdata);
+void launch_free(Launch *l);                    /* living attempts run on */
+uint32_t launch_flags(const Launch *l);         /* of the hello; 0 while there is none */
+bool launch_is_ready(const Launch *l);          /* starts asked for while not ready are kept and sent at the next hello */
+
+typedef struct LaunchStart {
+        const Ulid *task_id;
+        unsigned attempt, retry_attempt;
+        const char *queue;
+        const Definition *definition;
+        const char *parameters;                 /* JSON text */
+} LaunchStart;
+
+/* Begins an attempt whose `started` is committed. The outcome comes by on_ended, failures of every kind included, so that callers have
+ * one path; -errno (nothing was begun) only without memory or descriptors. */
+int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret);
+/* Finds out what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who it is
+ * (wire.h), or, when nobody is there, gathers the evidence. Always ends in on_ended sooner or later, never before returning; `adopted`
+ * tells whether it lives. */
+int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, bool *ret_adopted, LaunchAttempt **ret);
+/* Evidence of an attempt of an earlier boot: 0 and the record (to be freed), -ENOENT without one. */
+int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret);
+
+/* Asks the supervisor for the kill sequence (STOP_CANCELLED or STOP_SHUTDOWN). The reason is committed before this is called. */
+int launch_stop(LaunchAttempt *a, StopReason reason);
+pid_t launch_attempt_pid(const LaunchAttempt *a);       /* supervisor's, 0 while unknown */
+/* The outcome is committed: records and directories may go. */
+int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt);
+/* A queue's slice limits (no-op unless in scope mode). */
+int launch_slice(Launch *l, const QueueConfig *queue);

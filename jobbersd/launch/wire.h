@@ -1,0 +1,85 @@
+/* wire.h: what the daemon, the launcher and the supervisors say to each other. All sockets are AF_UNIX SOCK_SEQPACKET.
+ *
+ * DAEMON → LAUNCHER: one fixed-size LauncherRequest per datagram; `start` carries two descriptors: [0] the parameters (a memfd,
+ * JSON text), [1] the supervisor's end of the channel. Nothing in a request is a path, a user or a limit of a task (SPEC 1).
+ * LAUNCHER → DAEMON: a LauncherReply. First of all, unasked, a `hello` reply: what this launcher can hold (see flags).
+ *
+ * The launcher answers `start` only when it has something to say: a refusal (result < 0), or in scope mode that the scope holds the
+ * supervisor (result 0). In subprocess mode a start that succeeds is silent: the daemon has queued GO in the channel beforehand.
+ * Every other verb is answered.
+ *
+ * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon per launch, or a connection to `control` in the attempt's directory
+ * (SOCK_SEQPACKET listener) by the next daemon; datagrams of "KEY=VALUE\n" lines (unknown keys are skipped on both sides):
+ *   daemon → supervisor   GO=1                     opens the gate
+ *                         STOP=cancelled|shutdown  begin the kill sequence (repeats are harmless; the first reason stays)
+ *                         HELLO=1                  ask for the state line (control connections only)
+ *   supervisor → daemon   STATE=running|ending TASK=ID ATTEMPT=n PID=supervisor STARTTIME=ticks BOOT_ID=…  answer to HELLO
+ *                         BEAT=wall µs, STATUS=text, PROGRESS=n        as they come, at most ten datagrams a second
+ *                         STOPPING=timeout|stalled                     its own reason, before the first signal
+ *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is on disk (see the evidence below).
+ *   End of stream, seen by the supervisor before GO: it exits without running anything and leaves no trace. After GO: it goes on alone,
+ *   and from then on makes its record durable with fsync. A newer control connection replaces the older one.
+ *   Peers other than the daemon's uid, root and the own uid are refused (SO_PEERCRED).
+ *
+ * FILES of attempt n of task ID:
+ *   attempt_dir/ID.n/            0711, launcher's uid, group jobbers
+ *     control                    SOCK_SEQPACKET listener, 0660
+ *     cgroup                     symlink whose text is the absolute path of the attempt's cgroup (absent without one)
+ *     work/                      0700, the task's uid
+ *       parameters               0444, the launcher's uid: JOBBERS_PARAMETERS, and standard input
+ *       notify                   NOTIFY_SOCKET, datagrams
+ *       result                   JOBBERS_RESULT, made by the task
+ *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, 4 KiB preallocated: proof that it may have run
+ *   record_dir/ID.n              the exit record, by rename of the former
+ *
+ * EVIDENCE once the supervisor is gone, in the same boot: ID.n → its facts; ID.n.started alone → host-lost; neither → not started.
+ * `forget` removes all of it, after the outcome is committed. */
+#pragma once
+
+#include "base/ulid.h"
+
+#define WIRE_VERSION 1
+
+typedef enum LauncherVerb {
+        LAUNCHER_HELLO,         /* reply only */
+        LAUNCHER_START,
+        LAUNCHER_SIGNAL,        /* signal → every process of the attempt's cgroup: when its supervisor is gone */
+        LAUNCHER_KILL,          /* SIGKILL to all of it; answered when the cgroup is empty and removed (result 0), or -EBUSY with text when
+                                 * something cannot be killed (then asked again later by the daemon) */
+        LAUNCHER_FORGET,        /* remove records and directories of the attempt */
+        LAUNCHER_SLICE,         /* limits of a queue's slice (scope mode), applied live */
+        _LAUNCHER_VERB_MAX,
+} LauncherVerb;
+
+typedef struct LauncherRequest {
+        uint32_t verb;
+        uint32_t cookie;                /* comes back in the reply */
+        Ulid task_id;
+        uint32_t attempt;
+        uint32_t retry_attempt;
+        char name[65];                  /* NUL-terminated, checked by the launcher as everything here is */
+        char queue[65];
+        uint32_t version;
+        uint64_t definition_hash;
+        int32_t signal;
+        /* slice: UINT64_MAX / 0 = not set, as in QueueConfig */
+        uint64_t memory_max, tasks_max, cpu_quota_percent, cpu_weight;
+} LauncherRequest;
+
+/* hello flags: what attempts of this launcher are held by, in falling order of strength; exactly one of the first four. */
+#define LAUNCHER_HOLDS_SCOPE (1U << 0)          /* transient scopes */
+#define LAUNCHER_HOLDS_CGROUP (1U << 1)         /* cgroup v2 of its own making */
+#define LAUNCHER_HOLDS_PIDNS (1U << 2)          /* PID namespaces */
+#define LAUNCHER_HOLDS_TREE (1U << 3)           /* subreaper and process groups */
+#define LAUNCHER_HAS_LIMITS (1U << 4)           /* memory, CPU and tasks limits hold */
+#define LAUNCHER_HAS_JOURNAL (1U << 5)          /* output of tasks goes to the journal, not to files */
+
+typedef struct LauncherReply {
+        uint32_t verb;
+        uint32_t cookie;
+        int32_t result;                 /* 0 or -errno; start: -ESTALE = no definition with that hash, also after rereading */
+        uint32_t version;               /* WIRE_VERSION in hello */
+        uint32_t flags;                 /* hello */
+        int32_t pid;                    /* hello: the launcher's */
+        char text[256];                 /* one sentence with a failure; start in scope mode: the unit's name */
+} LauncherReply;
