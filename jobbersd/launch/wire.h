@@ -32,6 +32,13 @@
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, 4 KiB preallocated: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former
  *
+ * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
+ *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens record_dir anew for each
+ *     connection and holds flock(LOCK_EX) on it; supervisors inherit that descriptor and close it once ID.n.started exists (or they
+ *     leave); the launcher closes its copy at the end of the connection, after the requests that were in it. Getting the lock is the proof.
+ *   - ID.n.started is created with O_EXCL: who finds it there leaves everything as it is and exits. The daemon then asks `control`.
+ *   - a refusal of `start` is sent before the launcher closes its copy of the channel's end.
+ *
  * EVIDENCE once the supervisor is gone, in the same boot: ID.n → its facts; ID.n.started alone → host-lost; neither → not started.
  * `forget` removes all of it, after the outcome is committed. */
 #pragma once
