@@ -48,7 +48,7 @@ LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
-all: $(B)/jobbersd $(B)/jobbers-run
+all: $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
 
 # ── groups ──
 define group
@@ -74,6 +74,11 @@ $(B)/jobbersd: $(OBJ_jobbersd) $(call archives,http)
 
 $(B)/jobbers-run: $(OBJ_run) $(call archives,model)
 	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
+
+OBJ_ctl      := $(patsubst %.c,$(B)/%.o,$(wildcard jobbersctl/*.c))
+
+$(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
+	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

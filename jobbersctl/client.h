@@ -1,0 +1,33 @@
+/* client.h: one HTTP conversation with jobbersd, over its Unix socket or with --host and a token. libcurl does the work. */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/macro.h"
+
+typedef struct Client Client;
+
+typedef struct ClientAddress {
+        const char *socket;             /* NULL: the default of the mode */
+        const char *host;               /* "host:port" or a URL; NULL: the socket */
+        const char *token_file;         /* NULL: /etc/jobbers/token, or none needed on the socket */
+        bool user_mode;
+} ClientAddress;
+
+/* -errno with a sentence on stderr. */
+int client_new(Client **ret, const ClientAddress *address);
+void client_free(Client *c);
+void client_free_p(Client **c);
+#define _cleanup_client_ _cleanup_(client_free_p)
+
+/* One request. `body` is borrowed, NULL for none. Returns the status code (200 … 599) and the answer (new reference, NULL when it is no
+ * JSON), or -errno after one sentence on stderr (daemon down, no rights, no token). */
+int client_call(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
+/* The same where only success is of use: prints the daemon's `detail` otherwise. 0 or -EREMOTEIO/-errno. */
+int client_get(Client *c, const char *path, json_t **ret);
+int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
+/* Streams an answer's text to `write` as it arrives; write returns false to stop. */
+typedef bool (*client_write_fn)(void *userdata, const char *data, size_t n);
+int client_stream(Client *c, const char *path, client_write_fn write, void *userdata);
+/* Percent-encodes one path segment or query value; the caller frees. */
+char *client_escape(Client *c, const char *s);

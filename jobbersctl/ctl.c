@@ -1,0 +1,106 @@
+/* ctl.c: what the verbs share: see ctl.h. */
+#include "jobbersctl/ctl.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+bool ctl_print_json(const Ctl *ctl, const json_t *value) {
+        if (ctl->json == JSON_OFF)
+                return false;
+        json_dumpf(value, stdout, ctl->json == JSON_PRETTY ? JSON_INDENT(2) | JSON_ENCODE_ANY : JSON_COMPACT | JSON_ENCODE_ANY);
+        putchar('\n');
+        return true;
+}
+
+int ctl_exit(int r) {
+        return r >= 0 ? CTL_OK : r == -ENOENT ? CTL_NOT_FOUND : CTL_FAILED;
+}
+
+const char *ctl_str(const json_t *object, const char *key) {
+        const char *s = json_string_value(json_object_get(object, key));
+        return s ? s : "";
+}
+
+int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise) {
+        const json_t *j = json_object_get(object, key);
+        return json_is_integer(j) ? json_integer_value(j) : otherwise;
+}
+
+const char *ctl_time(const json_t *object, const char *key, char buf[static 40]) {
+        usec_t wall;
+        if (clock_parse(ctl_str(object, key), &wall) < 0)
+                return strcpy(buf, "-");
+        time_t t = (time_t) (wall / USEC_PER_SEC), now = time(NULL);
+        struct tm then, today;
+        localtime_r(&t, &then);
+        localtime_r(&now, &today);
+        strftime(buf, 40, then.tm_year != today.tm_year ? "%F" : then.tm_yday != today.tm_yday ? "%b %d %H:%M" : "%T", &then);
+        return buf;
+}
+
+const char *ctl_time_long(const char *timestamp, char buf[static 96]) {
+        usec_t wall, now = clock_wall();
+        char when[48], span[CLOCK_STR_MAX];
+        if (clock_parse(timestamp, &wall) < 0)
+                return strcpy(buf, "-");
+        time_t t = (time_t) (wall / USEC_PER_SEC);
+        struct tm tm;
+        localtime_r(&t, &tm);
+        strftime(when, sizeof when, "%a %F %T %Z", &tm);
+        usec_t distance = now > wall ? now - wall : wall - now;
+        clock_format_span(distance > USEC_PER_SEC ? distance / USEC_PER_SEC * USEC_PER_SEC : distance / USEC_PER_MSEC * USEC_PER_MSEC, span);
+        snprintf(buf, 96, now >= wall ? "%s; %s ago" : "%s; in %s", when, span);
+        return buf;
+}
+
+const char *ctl_bytes(int64_t n, char buf[static 24]) {
+        static const char units[] = "BKMGT";
+        double v = (double) n;
+        size_t u = 0;
+        for (; v >= 1024 && u + 2 < sizeof units; u++)
+                v /= 1024;
+        snprintf(buf, 24, u == 0 ? "%.0f%c" : "%.1f%c", v, units[u]);
+        return buf;
+}
+
+static pid_t pager_pid;
+
+static void pager_finish(void) {
+        fflush(stdout);
+        close(STDOUT_FILENO);
+        while (waitpid(pager_pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+}
+
+void ctl_pager(const Ctl *ctl) {
+        int fds[2];
+        if (ctl->no_pager || ctl->json != JSON_OFF || pager_pid > 0 || !isatty(STDOUT_FILENO) || pipe(fds) < 0)
+                return;
+        const char *pager = getenv("JOBBERS_PAGER");
+        if (!pager)
+                pager = getenv("PAGER");
+        if (!pager)
+                pager = "less";
+        if (!*pager || STREQ(pager, "cat"))
+                return;
+        setenv("LESS", "FRSXMK", 0);
+        pager_pid = fork();
+        if (pager_pid == 0) {
+                dup2(fds[0], STDIN_FILENO);
+                close(fds[0]);
+                close(fds[1]);
+                execl("/bin/sh", "sh", "-c", pager, (char *) NULL);
+                _exit(127);
+        }
+        close(fds[0]);
+        if (pager_pid > 0) {
+                fflush(stdout);
+                dup2(fds[1], STDOUT_FILENO);
+                atexit(pager_finish);
+        }
+        close(fds[1]);
+}

@@ -1,0 +1,181 @@
+/* table.c: see table.h. */
+#include "jobbersctl/table.h"
+
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+bool colour_wanted(void) {
+        static int wanted = -1;
+        if (wanted < 0) {
+                const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+                wanted = isatty(STDOUT_FILENO) && !(no && *no) && term && !STREQ(term, "dumb");
+        }
+        return wanted;
+}
+
+const char *colour(Colour c) {
+        static const char *const escapes[] = {
+                [COLOUR_NONE] = "\033[0m",      [COLOUR_BOLD] = "\033[1m",   [COLOUR_DIM] = "\033[2m",  [COLOUR_GREEN] = "\033[32m",
+                [COLOUR_YELLOW] = "\033[33m", [COLOUR_RED] = "\033[31m", [COLOUR_BLUE] = "\033[34m",
+        };
+        return colour_wanted() ? escapes[c] : "";
+}
+
+Colour colour_of_status(const char *status) {
+        if (!status)
+                return COLOUR_NONE;
+        if (STREQ(status, "started"))
+                return COLOUR_GREEN;
+        if (STREQ(status, "failed") || STREQ(status, "stalled") || STREQ(status, "dropped"))
+                return COLOUR_RED;
+        if (STREQ(status, "cancelled"))
+                return COLOUR_YELLOW;
+        if (STREQ(status, "scheduled") || STREQ(status, "submitted"))
+                return COLOUR_BLUE;
+        return COLOUR_NONE;
+}
+
+int terminal_width(void) {
+        struct winsize w;
+        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
+                return w.ws_col;
+        return 0;
+}
+
+/* Columns that a UTF-8 text takes; bytes where it is no valid text. */
+static size_t text_width(const char *s) {
+        wchar_t wide[1024];
+        size_t n = mbstowcs(wide, s, ARRAY_SIZE(wide) - 1);
+        if (n == (size_t) -1 || n >= ARRAY_SIZE(wide) - 1)
+                return strlen(s);
+        int w = wcswidth(wide, n);
+        return w < 0 ? strlen(s) : (size_t) w;
+}
+
+/* Prints at most `width` columns of text, with "…" where something was cut, and fills up unless `last`. */
+static void cell_print(FILE *f, const char *s, size_t width, bool right, bool last) {
+        size_t w = text_width(s);
+        if (w <= width) {
+                int fill = (int) (width - w);
+                if (right)
+                        fprintf(f, "%*s%s", fill, "", s);
+                else
+                        fprintf(f, "%s%*s", s, last ? 0 : fill, "");
+                return;
+        }
+        mbstate_t state = { 0 };
+        size_t used = 0;
+        while (*s) {
+                wchar_t c;
+                size_t n = mbrtowc(&c, s, MB_CUR_MAX, &state);
+                if (n == (size_t) -1 || n == (size_t) -2 || n == 0) {
+                        n = 1;
+                        c = L'?';
+                        state = (mbstate_t) { 0 };
+                }
+                int cw = wcwidth(c);
+                if (used + (size_t) MAX(cw, 0) + 1 > width)
+                        break;
+                fwrite(s, 1, n, f);
+                used += (size_t) MAX(cw, 0);
+                s += n;
+        }
+        fprintf(f, "%s%*s", MB_CUR_MAX > 1 ? "…" : "~", (int) (width - used - 1), "");
+}
+
+void table_init(Table *t, const char *titles) {
+        *t = (Table) { .flexible = SIZE_MAX };
+        for (const char *p = titles; p; p = strchr(p, '|')) {
+                if (*p == '|')
+                        p++;
+                size_t i = t->n_columns++;
+                if (*p == '>')
+                        t->right[i] = true, p++;
+                else if (*p == '*')
+                        t->flexible = i, p++;
+                t->titles[i] = p;
+        }
+}
+
+void table_add(Table *t, Colour c, const char *text) {
+        if (t->n_cells == t->cap) {
+                size_t cap = MAX(64U, t->cap * 2);
+                char **cells = reallocarray(t->cells, cap, sizeof *cells);
+                if (cells)
+                        t->cells = cells;
+                Colour *colours = reallocarray(t->colours, cap, sizeof *colours);
+                if (colours)
+                        t->colours = colours;
+                if (!cells || !colours)
+                        abort();
+                t->cap = cap;
+        }
+        t->cells[t->n_cells] = strdup(text ? text : "-");
+        if (!t->cells[t->n_cells])
+                abort();
+        t->colours[t->n_cells++] = c;
+}
+
+void table_addf(Table *t, Colour c, const char *format, ...) {
+        char *text = NULL;
+        va_list ap;
+        va_start(ap, format);
+        if (vasprintf(&text, format, ap) < 0)
+                abort();
+        va_end(ap);
+        table_add(t, c, text);
+        free(text);
+}
+
+size_t table_rows(const Table *t) {
+        return t->n_cells / t->n_columns;
+}
+
+void table_print(const Table *t, FILE *f, bool legend) {
+        size_t widths[TABLE_COLUMNS_MAX] = { 0 }, sum = 0;
+        char title[64];
+
+        for (size_t i = 0; i < t->n_columns; i++) {
+                if (legend)
+                        widths[i] = strcspn(t->titles[i], "|");
+                for (size_t c = i; c < t->n_cells; c += t->n_columns)
+                        widths[i] = MAX(widths[i], text_width(t->cells[c]));
+                sum += widths[i] + (i > 0);
+        }
+        size_t room = (size_t) terminal_width();
+        if (room > 0 && sum > room && t->flexible < t->n_columns) {
+                size_t over = sum - room, give = widths[t->flexible] > 10 ? widths[t->flexible] - 10 : 0;
+                widths[t->flexible] -= MIN(over, give);
+        }
+
+        if (legend) {
+                fputs(colour(COLOUR_BOLD), f);
+                for (size_t i = 0; i < t->n_columns; i++) {
+                        snprintf(title, sizeof title, "%.*s", (int) strcspn(t->titles[i], "|"), t->titles[i]);
+                        fputs(i > 0 ? " " : "", f);
+                        cell_print(f, title, widths[i], t->right[i], i + 1 == t->n_columns);
+                }
+                fprintf(f, "%s\n", colour(COLOUR_NONE));
+        }
+        for (size_t c = 0; c < t->n_cells; c++) {
+                size_t i = c % t->n_columns;
+                fputs(i > 0 ? " " : "", f);
+                if (t->colours[c] != COLOUR_NONE)
+                        fputs(colour(t->colours[c]), f);
+                cell_print(f, t->cells[c], widths[i], t->right[i], i + 1 == t->n_columns);
+                if (t->colours[c] != COLOUR_NONE)
+                        fputs(colour(COLOUR_NONE), f);
+                if (i + 1 == t->n_columns)
+                        fputc('\n', f);
+        }
+}
+
+void table_done(Table *t) {
+        for (size_t c = 0; c < t->n_cells; c++)
+                free(t->cells[c]);
+        free(t->cells);
+        free(t->colours);
+        *t = (Table) { 0 };
+}
