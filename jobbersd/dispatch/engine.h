@@ -95,6 +95,7 @@ bool engine_draining(const Engine *e);
 /* Begins the shutdown: applies every policy; on_done once nothing is left to wait for (or after shutdown_timeout). */
 void engine_shutdown(Engine *e, void (*on_done)(void *userdata), void *userdata);
 unsigned engine_running(const Engine *e);
+uint32_t engine_launch_flags(const Engine *e);  /* LAUNCHER_* of wire.h as the launcher said hello; 0 while it is away */
 
 /* ── numbers for /metrics and /status: monotonic counters and histograms, by queue, task name and version where it makes sense ── */
 typedef struct EngineCounters EngineCounters;
