@@ -1,5 +1,5 @@
 /* settings.h: what the daemon, the launcher and jobbers-run can be told (SPEC 10): one table for the file, the flags, --help, the
- * manual page and the checks. Flags win over jobbersd.conf.d/*.conf (by file name) over jobbersd.conf. */
+ * manual page and the checks. Flags win over jobbersd.conf.d (*.conf, by file name) over jobbersd.conf. */
 #pragma once
 
 #include <stdio.h>

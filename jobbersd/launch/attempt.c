@@ -1,0 +1,349 @@
+/* attempt.c: one living attempt, as the daemon holds it: a channel to its supervisor.
+ *
+ * The daemon's end is watched in the loop; what comes is notes, what goes is GO and STOP. The end of the stream is the only news that
+ * ends an attempt: refusals and lost connections close our direction and wait for it like everything else, so that there is one way
+ * out, and nothing is told before the supervisor is really gone. */
+#include "launch/launch-private.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define NOTE_MAX (16 * 1024)
+#define NOTES_AT_ONCE 64        /* datagrams of one attempt before others have their turn */
+#define RETRY_MAX (10 * USEC_PER_SEC)
+#define STOP_RETRY (50 * USEC_PER_MSEC)
+#define KILL_RETRY (250 * USEC_PER_MSEC)
+
+char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, char buf[static ATTEMPT_NAME_MAX]) {
+        char id_str[ULID_STR_MAX];
+        snprintf(buf, ATTEMPT_NAME_MAX, "%s.%u%s", ulid_format(id, id_str), number, suffix);
+        return buf;
+}
+
+LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *data) {
+        LaunchAttempt *a = calloc(1, sizeof *a);
+        if (!a)
+                return NULL;
+        a->launch = l;
+        a->id = *id;
+        a->number = number;
+        a->data = data;
+        a->channel = a->pidfd = -1;
+        link_init(&a->ended_link);
+        list_append(&l->attempts, &a->link);
+        return a;
+}
+
+/* Sources before descriptors: a process between clone and exec may hold a copy, and epoll would go on reporting it. */
+void attempt_close_channel(LaunchAttempt *a) {
+        a->io = sd_event_source_disable_unref(a->io);
+        a->channel = fd_close(a->channel);
+}
+
+LaunchAttempt *attempt_free(LaunchAttempt *a) {
+        if (!a)
+                return NULL;
+        launch_request_free(a->request);
+        link_remove(&a->link);
+        link_remove(&a->ended_link);
+        attempt_close_channel(a);
+        sd_event_source_disable_unref(a->pidfd_io);
+        sd_event_source_disable_unref(a->timer);
+        fd_close(a->pidfd);
+        free(a->sentence);
+        exit_record_done(&a->record);
+        free(a);
+        return NULL;
+}
+
+void attempt_ended(LaunchAttempt *a, LaunchEnd end) {
+        attempt_close_channel(a);
+        a->state = ATTEMPT_ENDED;
+        a->end = end;
+        list_append(&a->launch->ended, &a->ended_link);
+        launch_defer(a->launch);
+}
+
+/* ── down the channel ── */
+
+/* 0, -EAGAIN; a peer that is gone is 0: the end of the stream tells. */
+static int channel_send(LaunchAttempt *a, const char *line) {
+        if (a->channel < 0 || send(a->channel, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                return 0;
+        return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : 0;
+}
+
+void attempt_go(LaunchAttempt *a) {
+        if (a->go || a->state != ATTEMPT_STARTING)
+                return;
+        /* The first datagram in a fresh socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
+        if (channel_send(a, "GO=1\n") < 0)
+                (void) shutdown(a->channel, SHUT_WR);
+        a->go = true;
+}
+
+void attempt_send_stop(LaunchAttempt *a) {
+        char line[32];
+        snprintf(line, sizeof line, "STOP=%s\n", stop_reason_to_string(a->stop));
+        if (channel_send(a, line) < 0)
+                attempt_retry(a, STOP_RETRY);
+        else
+                a->stop = STOP_NONE;
+}
+
+/* Nothing was started, and nothing can be before our answer: take the answer back. */
+static void attempt_shut_gate(LaunchAttempt *a) {
+        (void) shutdown(a->channel, SHUT_WR);
+        a->go = true;
+}
+
+int launch_stop(LaunchAttempt *a, StopReason reason) {
+        if (reason != STOP_CANCELLED && reason != STOP_SHUTDOWN)
+                return -EINVAL;
+        switch (a->state) {
+        case ATTEMPT_STARTING:
+                if (a->request) {
+                        a->request = launch_request_free(a->request);
+                        attempt_ended(a, LAUNCH_END_NOT_STARTED);
+                        return 0;
+                }
+                if (!a->go) {
+                        attempt_shut_gate(a);
+                        return 0;
+                }
+                break;
+        case ATTEMPT_LIVING:
+                break;
+        case ATTEMPT_HELLO:
+                if (a->stop == STOP_NONE)
+                        a->stop = reason;       /* sent when it is known to be who it should be */
+                return 0;
+        default:
+                if (a->stop == STOP_NONE)
+                        a->stop = reason;       /* in case somebody answers after all */
+                return 0;
+        }
+        if (a->stop == STOP_NONE)
+                a->stop = reason;
+        attempt_send_stop(a);
+        return 0;
+}
+
+/* ── the launcher's answers ── */
+
+void attempt_refused(LaunchAttempt *a, int error, const char *sentence) {
+        a->error = error;
+        free(a->sentence);
+        a->sentence = strdup(sentence);
+        (void) shutdown(a->channel, SHUT_WR);
+}
+
+void attempt_connection_lost(LaunchAttempt *a) {
+        if (a->state != ATTEMPT_STARTING)
+                return;
+        if (a->request && a->go) {
+                /* The gate is open, but the next launcher might work with scopes, which need it shut: begin anew. */
+                a->request = launch_request_free(a->request);
+                attempt_ended(a, LAUNCH_END_NOT_STARTED);
+        } else if (!a->request && !a->go)
+                attempt_shut_gate(a);           /* nobody is left to say that its scope is there */
+}
+
+void attempt_killed(LaunchAttempt *a, int result, const char *text) {
+        if (a->state != ATTEMPT_KILLING)
+                return;
+        if (result == 0) {
+                attempt_settle(a, SETTLE_KILLED);
+                return;
+        }
+        if (a->retry_delay == 0)
+                log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, result,
+                         "its supervisor is gone and what it left cannot be ended: %s; trying again", text);
+        attempt_retry(a, KILL_RETRY);
+}
+
+/* ── up the channel ── */
+
+typedef struct Notes {
+        usec_t beat;
+        int progress;
+        char *status;
+        StopReason stopping;
+} Notes;
+
+/* One datagram. */
+static void notes_take(Notes *notes, LaunchAttempt *a, char *text) {
+        char *end;
+        for (char *line = text; (end = strchr(line, '\n')); line = end + 1) {
+                *end = '\0';
+                char *value = strchr(line, '=');
+                if (!value)
+                        continue;
+                *value++ = '\0';
+                uint64_t u;
+                if (STREQ(line, "BEAT") && parse_u64(value, &u) >= 0)
+                        notes->beat = u;
+                else if (STREQ(line, "PROGRESS") && parse_u64(value, &u) >= 0 && u <= 100)
+                        notes->progress = (int) u;
+                else if (STREQ(line, "PID") && parse_u64(value, &u) >= 0 && u <= INT32_MAX && a->pid == 0)
+                        a->pid = (pid_t) u;
+                else if (STREQ(line, "STATUS")) {
+                        char *copy = strdup(value);
+                        if (copy) {
+                                free(notes->status);
+                                notes->status = copy;
+                        }
+                } else if (STREQ(line, "STOPPING")) {
+                        StopReason reason = stop_reason_from_string(value);
+                        if (reason == STOP_TIMEOUT || reason == STOP_STALLED)
+                                notes->stopping = reason;
+                }
+        }
+}
+
+static void notes_tell(Notes *notes, LaunchAttempt *a) {
+        Launch *l = a->launch;
+        if ((notes->beat || notes->status || notes->progress >= 0) && l->callbacks->on_note)
+                l->callbacks->on_note(l->userdata, a->data, notes->beat, notes->status, notes->progress);
+        if (notes->stopping != STOP_NONE && l->callbacks->on_stopping)
+                l->callbacks->on_stopping(l->userdata, a->data, notes->stopping);
+        free(notes->status);
+}
+
+static int on_channel(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        LaunchAttempt *a = userdata;
+        Notes notes = { .progress = -1 };
+        bool gone = false;
+
+        for (unsigned i = 0; i < NOTES_AT_ONCE; i++) {
+                char text[NOTE_MAX + 1];
+                ssize_t n = recv(fd, text, NOTE_MAX, MSG_DONTWAIT);
+                if (n < 0 && errno == ECONNRESET)
+                        continue;       /* it ended without reading all of ours; what it sent before comes after this */
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                if (n <= 0) {
+                        gone = true;
+                        break;
+                }
+                text[n] = '\0';
+                if (a->state == ATTEMPT_HELLO && strncmp(text, "STATE=", 6) == 0)
+                        attempt_state_line(a, text);
+                else {
+                        a->seen = true;
+                        notes_take(&notes, a, text);
+                }
+                if (a->channel < 0)
+                        break;          /* it was not who it should be */
+        }
+        notes_tell(&notes, a);
+        if (gone)
+                attempt_gone(a);
+        return 0;
+}
+
+int attempt_watch_channel(LaunchAttempt *a, int channel) {
+        attempt_close_channel(a);
+        a->channel = channel;
+        return sd_event_add_io(a->launch->event, &a->io, channel, EPOLLIN, on_channel, a);
+}
+
+/* ── later ── */
+
+static int on_attempt_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        LaunchAttempt *a = userdata;
+
+        if (a->state == ATTEMPT_KILLING)
+                attempt_kill(a);
+        else if (a->state == ATTEMPT_WAIT_RETRY)
+                attempt_settle(a, SETTLE_FIND);
+        else if ((a->state == ATTEMPT_LIVING || a->state == ATTEMPT_STARTING) && a->stop != STOP_NONE)
+                attempt_send_stop(a);
+        return 0;
+}
+
+void attempt_retry(LaunchAttempt *a, usec_t first_delay) {
+        int r;
+        a->retry_delay = MIN(MAX(a->retry_delay * 2, first_delay), RETRY_MAX);
+        if (a->timer) {
+                r = sd_event_source_set_time_relative(a->timer, a->retry_delay);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time_relative(a->launch->event, &a->timer, CLOCK_MONOTONIC, a->retry_delay, USEC_PER_MSEC, on_attempt_timer, a);
+        if (r < 0)
+                log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_ERR, r, "cannot set a timer for it");
+}
+
+/* ── a start ── */
+
+/* The parameters in memory of their own that nobody can change any more. The offset stays at the start. */
+static int parameters_seal(const char *text) {
+        size_t len = strlen(text);
+        _cleanup_close_ int fd = memfd_create("jobbers-parameters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+        for (size_t done = 0; done < len;) {
+                ssize_t n = pwrite(fd, text + done, len - done, (off_t) done);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                done += (size_t) n;
+        }
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret) {
+        _cleanup_close_ int parameters = -1, ours = -1, theirs = -1;
+        const Definition *d = start->definition;
+        int pair[2], r;
+
+        parameters = parameters_seal(start->parameters ? start->parameters : "{}");
+        if (parameters < 0)
+                return parameters;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+
+        LaunchAttempt *a = attempt_new(l, start->task_id, start->attempt, attempt_data);
+        if (!a)
+                return -ENOMEM;
+        Request *q = launch_request_new(l, LAUNCHER_START, start->task_id, start->attempt);
+        if (!q) {
+                attempt_free(a);
+                return -ENOMEM;
+        }
+        q->attempt = a;
+        a->request = q;
+        r = attempt_watch_channel(a, TAKE_FD(ours));
+        if (r < 0) {
+                attempt_free(a);
+                return r;
+        }
+        q->body.retry_attempt = start->retry_attempt;
+        snprintf(q->body.name, sizeof q->body.name, "%s", d->name);
+        snprintf(q->body.queue, sizeof q->body.queue, "%s", start->queue);
+        q->body.version = d->version;
+        q->body.definition_hash = d->hash;
+        q->parameters = TAKE_FD(parameters);
+        q->channel = TAKE_FD(theirs);
+        launch_request_put(l, q);
+        *ret = a;
+        return 0;
+}
+
+pid_t launch_attempt_pid(const LaunchAttempt *a) {
+        return a->pid;
+}

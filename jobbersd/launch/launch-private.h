@@ -1,0 +1,107 @@
+/* launch-private.h: what the files of this group know of each other. Others include launch.h.
+ *
+ *   launch.c    the connection to the launcher: hello, requests, replies, the list of outcomes to be told
+ *   spawn.c     the launcher as a child of the daemon
+ *   attempt.c   a living attempt: its channel
+ *   adopt.c     who is there, and what became of whom (EVIDENCE in wire.h) */
+#pragma once
+
+#include "base/list.h"
+#include "launch/launch.h"
+
+/* A request on its way: in `queue` until it is sent, then (all but `start`) in `sent` until it is answered, so that a launcher which is
+ * restarted gets it again; every verb but `start` may be repeated. */
+typedef struct Request {
+        Link link;
+        LauncherRequest body;
+        LaunchAttempt *attempt;         /* start, kill: whom it is about */
+        int parameters, channel;        /* start, until sent; else -1 */
+} Request;
+
+struct Launch {
+        const Settings *settings;
+        bool is_child;                  /* the launcher is our child; else the packaged service */
+        pid_t child;                    /* 0: none */
+        int child_pidfd;
+        int sock;
+        sd_event *event;
+        sd_event_source *io, *child_io, *timer, *defer;
+        usec_t reconnect_delay;
+        const LaunchCallbacks *callbacks;
+        void *userdata;
+        bool ready, dead, wants_out;
+        bool hello_new;                 /* the loop has not been told yet */
+        uint32_t flags, last_cookie;
+        Link queue, sent;               /* of Request */
+        Link attempts;                  /* LaunchAttempt.link */
+        Link ended;                     /* LaunchAttempt.ended_link: outcomes to be told */
+        int record_fd;                  /* of record_dir, -1 until it exists */
+};
+
+typedef enum AttemptState {
+        ATTEMPT_STARTING,               /* own channel; the start is queued or sent */
+        ATTEMPT_HELLO,                  /* connected to `control`, not known yet to be who it should be: nothing but HELLO is sent */
+        ATTEMPT_LIVING,                 /* verified */
+        ATTEMPT_LEAVING,                /* the channel has ended, the pidfd has not */
+        ATTEMPT_WAIT_HELLO,             /* adoption: nobody answers, but a start of an earlier daemon may still be on its way */
+        ATTEMPT_WAIT_RETRY,             /* the evidence could not be read just now */
+        ATTEMPT_KILLING,                /* waits for the answer to `kill` */
+        ATTEMPT_ENDED,                  /* on_ended will be called */
+} AttemptState;
+
+struct LaunchAttempt {
+        Launch *launch;
+        Link link, ended_link;
+        Ulid id;
+        unsigned number;
+        void *data;
+        AttemptState state;
+        pid_t pid;                      /* supervisor's, 0 unknown */
+        int channel, pidfd;
+        sd_event_source *io, *pidfd_io, *timer;
+        usec_t retry_delay;
+        Request *request;               /* start: while it is queued; kill: until it is answered */
+        uint32_t start_cookie;          /* 0: not sent */
+        bool go;                        /* the gate was opened */
+        bool seen;                      /* it said something: it did run */
+        bool stranger;                  /* who listens on `control` is not it */
+        bool damaged;                   /* its record cannot be read */
+        StopReason stop;                /* asked for, and not yet in the channel */
+        LaunchEnd end;
+        int error;
+        char *sentence;
+        ExitRecord record;
+};
+
+/* launch.c */
+Request *launch_request_new(Launch *l, LauncherVerb verb, const Ulid *task_id, unsigned attempt);
+Request *launch_request_free(Request *q);               /* also takes it out of its list; returns NULL */
+void launch_request_put(Launch *l, Request *q);         /* at the end of the queue, sent at once if that is possible */
+void launch_read_replies(Launch *l);                    /* what is there already; never calls back */
+void launch_defer(Launch *l);                           /* the list `ended` has grown */
+int launch_new_connected(Launch **ret, const Settings *settings, int sock);     /* tests: a socketpair's end in place of a child's; takes it */
+
+/* spawn.c */
+int launch_spawn(char **argv, int argc, int *ret_sock, int *ret_pidfd, pid_t *ret_pid);
+
+/* attempt.c */
+#define ATTEMPT_NAME_MAX (ULID_LEN + 32)
+char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, char buf[static ATTEMPT_NAME_MAX]);
+LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *data);
+LaunchAttempt *attempt_free(LaunchAttempt *a);          /* returns NULL */
+void attempt_ended(LaunchAttempt *a, LaunchEnd end);    /* to be told from the loop */
+void attempt_go(LaunchAttempt *a);
+void attempt_refused(LaunchAttempt *a, int error, const char *sentence);
+void attempt_connection_lost(LaunchAttempt *a);         /* to the launcher */
+int attempt_watch_channel(LaunchAttempt *a, int channel);       /* takes it */
+void attempt_close_channel(LaunchAttempt *a);
+void attempt_retry(LaunchAttempt *a, usec_t first_delay);       /* attempt_on_timer later; twice as long each time, at most 10 s */
+void attempt_send_stop(LaunchAttempt *a);
+void attempt_killed(LaunchAttempt *a, int result, const char *text);
+
+/* adopt.c */
+void attempt_gone(LaunchAttempt *a);                    /* its channel has ended */
+typedef enum SettleAfter { SETTLE_FIND, SETTLE_GONE, SETTLE_KILLED } SettleAfter;
+void attempt_settle(LaunchAttempt *a, SettleAfter after);       /* who is there, what is on disk */
+void attempt_kill(LaunchAttempt *a);                    /* asks the launcher for the proof that nothing is left */
+void attempt_state_line(LaunchAttempt *a, char *lines); /* the answer to HELLO; changes `lines` */
