@@ -14,6 +14,12 @@ ifdef COV
 B := build-cov
 endif
 
+ifdef FUZZ
+B := build-fuzz
+CC := clang
+SAN := address,undefined,fuzzer-no-link
+endif
+
 prefix      ?= /usr
 sbindir     ?= $(prefix)/sbin
 bindir      ?= $(prefix)/bin
@@ -23,6 +29,7 @@ unitdir     ?= /usr/lib/systemd/system
 userunitdir ?= /usr/lib/systemd/user
 sysusersdir ?= /usr/lib/sysusers.d
 tmpfilesdir ?= /usr/lib/tmpfiles.d
+catalogdir  ?= /usr/lib/systemd/catalog
 sysconfdir  ?= /etc
 
 CC      ?= gcc
@@ -48,7 +55,11 @@ LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
-all: $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
+PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
+PYTHON   := /usr/bin/python3
+
+##: build the programs and the manual pages
+all: $(PROGRAMS) man
 
 # ── groups ──
 define group
@@ -107,12 +118,77 @@ $(B)/tests/run/%: tests/unit/run/%.c $(filter-out $(B)/jobbers-run/main.o,$(OBJ_
 	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP $(LDOURS) -o $@ $< $(filter-out $(B)/jobbers-run/main.o,$(OBJ_run)) $(call archives,model) $(call libs,model) -lcmocka
 UNIT_TESTS = $(foreach g,$(GROUPS) run,$(TESTS_$(g)))
 
+##: unit tests of every group
 check-unit: $(UNIT_TESTS)
 	@tests/unit/run-all $(UNIT_TESTS)
 
-clean:
-	rm -rf build build-san build-cov
+# ── the other tests: each suite ends with its counts, tests/check adds them up ──
+PYTEST = JOBBERS_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: all check-unit clean
+##: what a group may include
+check-layers:
+	@tests/unit/check-layers
+##: the running daemon, over HTTP
+check-api: $(PROGRAMS)
+	@$(PYTEST) tests/api
+##: crashes, full disks, kill -9
+check-fault: $(PROGRAMS)
+	@$(PYTEST) tests/fault
+# Fuzzed readers: replayed over their corpus by check-fuzz; `make FUZZ=1 fuzz-NAME` runs one for a minute under libFuzzer.
+FUZZERS := $(patsubst tests/fuzz/fuzz-%.c,$(B)/tests/fuzz/fuzz-%,$(wildcard tests/fuzz/fuzz-*.c))
+$(B)/tests/fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(if $(FUZZ),,tests/fuzz/replay.c) $(call archives,model)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(call libs,model)
+##: the fuzzers' corpora, replayed
+check-fuzz: $(FUZZERS)
+	@tests/fuzz/replay-all $(FUZZERS)
+fuzz-%: $(B)/tests/fuzz/fuzz-%
+	$< -max_total_time=$(or $(SECONDS),60) -timeout=5 tests/fuzz/corpus/$*
+
+##: the three example tasks
+check-examples:
+	@$(PYTEST) tests/examples
+
+##: everything that needs no VM; STRICT=1 turns skips into failures
+check: $(PROGRAMS) $(UNIT_TESTS)
+	@tests/check layers unit api fault fuzz examples
+##: unit and API tests under ASan and UBSan
+check-san:
+	@$(MAKE) --no-print-directory SAN=address,undefined check-san-suites
+check-san-suites: $(PROGRAMS) $(UNIT_TESTS)
+	@tests/check unit api
+##: unit tests under valgrind
+check-valgrind: $(UNIT_TESTS)
+	@UNDER="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9" tests/unit/run-all $(UNIT_TESTS)
+##: how much of the source the unit and API tests reach (gcovr)
+coverage:
+	@$(MAKE) --no-print-directory COV=1 check-san-suites
+	@cd build-cov && gcovr --root .. --object-directory . --exclude '../tests/.*' --print-summary --html-details coverage.html --txt coverage.txt
+	@echo "build-cov/coverage.html"
+
+##: packages for building and testing, and as root the system users
+deps:
+	@packaging/deps build test
+##: a daemon with the three examples at work, in under a minute
+demo: $(PROGRAMS)
+	@examples/demo $(B)
+
+##: lay out the source as .clang-format says (FILES=… for some)
+format:
+	clang-format -i $(or $(FILES),$(wildcard jobbersd/*.[ch] jobbersd/*/*.[ch] jobbers-run/*.[ch] jobbersctl/*.[ch]))
+##: clang-tidy over the source
+tidy:
+	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
+
+##: remove what was built
+clean:
+	rm -rf build build-san build-cov build-fuzz
+##: this list
+help:
+	@awk '/^##: / { text = substr($$0, 5) } /^[a-z-]+:/ && text { sub(/:.*/, ""); printf "  %-16s %s\n", $$0, text; text = "" }' $(MAKEFILE_LIST)
+
+include packaging/install.mk
+
+.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind coverage deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,57 @@
+# install.mk: manual pages, install, the Debian package. Included by the Makefile.
+
+# ── manual pages: the tables of settings and of definition keys are printed by the code that reads them ──
+MAN := $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.in))
+man: $(MAN)
+$(B)/man-tables: packaging/man/tables.c $(call archives,model)
+	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $^ $(call libs,model)
+$(B)/man/%: packaging/man/%.in $(B)/man-tables Makefile
+	@mkdir -p $(@D)
+	$(B)/man-tables $(VERSION) <$< >$@.new && mv $@.new $@
+
+# ── install ──
+INSTALL_PROGRAM := install -D -m 0755 -t
+INSTALL_DATA    := install -D -m 0644 -t
+# Units name the default paths; a different prefix changes them.
+define install_units
+	for u in $(1); do sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/usr/bin/|$(bindir)/|' $$u | install -D -m 0644 /dev/stdin $(DESTDIR)$(2)/$$(basename $$u); done
+endef
+EXAMPLES := generate_report bulk_import send_email
+
+##: install under DESTDIR and prefix; without DESTDIR also the users, the directories and the token
+install: all
+	$(INSTALL_PROGRAM) $(DESTDIR)$(sbindir) $(B)/jobbersd
+	$(INSTALL_PROGRAM) $(DESTDIR)$(bindir) $(B)/jobbers-run $(B)/jobbersctl
+	$(call install_units,$(wildcard units/*.service units/*.socket units/*.slice),$(unitdir))
+	$(call install_units,$(wildcard units/user/*),$(userunitdir))
+	install -D -m 0644 units/jobbers.sysusers $(DESTDIR)$(sysusersdir)/jobbers.conf
+	install -D -m 0644 units/jobbers.tmpfiles $(DESTDIR)$(tmpfilesdir)/jobbers.conf
+	for c in $(wildcard units/*.catalog); do $(INSTALL_DATA) $(DESTDIR)$(catalogdir) $$c; done
+	for m in $(MAN); do $(INSTALL_DATA) $(DESTDIR)$(mandir)/man$${m##*.} $$m; done
+	for c in $(wildcard packaging/completions/jobbersctl); do $(INSTALL_DATA) $(DESTDIR)$(prefix)/share/bash-completion/completions $$c; done
+	install -d $(DESTDIR)$(sysconfdir)/jobbers/tasks.d $(DESTDIR)$(prefix)/lib/jobbers/tasks.d $(DESTDIR)/usr/libexec/jobbers
+ifeq ($(DESTDIR),)
+	packaging/setup
+endif
+
+##: the example tasks, registered for every queue (a package of its own)
+install-examples:
+	$(INSTALL_PROGRAM) $(DESTDIR)/usr/libexec/jobbers $(EXAMPLES:%=examples/%)
+	$(INSTALL_DATA) $(DESTDIR)/usr/libexec/jobbers examples/jobbers_task.py
+	$(INSTALL_DATA) $(DESTDIR)$(prefix)/lib/jobbers/tasks.d $(EXAMPLES:%=examples/%.task)
+
+##: remove what install put there; state and token stay
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/jobbersd $(DESTDIR)$(bindir)/jobbers-run $(DESTDIR)$(bindir)/jobbersctl
+	rm -f $(patsubst units/%,$(DESTDIR)$(unitdir)/%,$(wildcard units/*.service units/*.socket units/*.slice))
+	rm -f $(patsubst units/user/%,$(DESTDIR)$(userunitdir)/%,$(wildcard units/user/*))
+	rm -f $(DESTDIR)$(sysusersdir)/jobbers.conf $(DESTDIR)$(tmpfilesdir)/jobbers.conf $(patsubst units/%,$(DESTDIR)$(catalogdir)/%,$(wildcard units/*.catalog))
+	rm -f $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m))
+	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/jobbersctl
+	rm -f $(EXAMPLES:%=$(DESTDIR)/usr/libexec/jobbers/%) $(DESTDIR)/usr/libexec/jobbers/jobbers_task.py $(EXAMPLES:%=$(DESTDIR)$(prefix)/lib/jobbers/tasks.d/%.task)
+
+##: the Debian packages, in build/
+deb:
+	@packaging/build-deb $(VERSION)
+
+.PHONY: install install-examples uninstall deb
