@@ -58,6 +58,8 @@ typedef struct Submission {
  * -EPERM not possible in this state (409); -E2BIG parameters too large (413); -ENOSPC state cannot be written (507). */
 /* 0 submitted, 1 the same id with the same body was there already; *ret is the task either way (task_done). */
 int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_sentence);
+/* Only checks: what engine_submit would answer, without staging anything (for all-or-nothing lists). */
+int engine_submit_check(Engine *e, const Submission *s, const char **ret_sentence);
 int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence);     /* 0 also when it is being cancelled already */
 int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, const char **ret_sentence);
 int engine_bury_remove(Engine *e, const Ulid *id);      /* out of the dead letter queue; -ENOENT when not in it */

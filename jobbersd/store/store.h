@@ -54,6 +54,9 @@ int store_ready(Store *s, const char *queue, const char *name, uint32_t version,
 typedef int (*store_task_fn)(void *userdata, Task *t);                  /* may take strings out of *t; freed afterwards */
 int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata);
 int store_next_due(Store *s, usec_t *ret);
+/* The wall clock was set by `delta` µs: scheduled tasks that wait for a retry (scheduled_at is not their run_at) are moved as much, so
+ * that their delays keep their length. */
+int store_shift_retries(Store *s, int64_t delta);
 int store_started(Store *s, store_task_fn fn, void *userdata);          /* all started tasks, for recovery */
 
 /* ── lists (SPEC 7) ── */

@@ -1,0 +1,166 @@
+/* due.c: tasks that wait for a time. What a client asked for (run_at) is wall time; a retry's delay is boot time, which nobody can set. Both
+ * are stored as wall time, so that one index and one timer do. The difference is made when the clock is set: the due times of retries are
+ * moved by as much as the wall clock was, in one statement, and stay as far away as they were. The offset between the clocks that
+ * the stored times are meant with is kept in a small file, for a step while no daemon ran. */
+#include "dispatch/internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+/* Tasks made ready in one commit. */
+#define DUE_PER_TURN 512
+/* Reading two clocks in a row is not exact; a smaller step than this is not noticed, and does not matter. */
+#define STEP_MIN_USEC 20000
+#define CLOCK_FILE "boot-clock"
+
+static int64_t offset_now(void) {
+        int64_t best = 0;
+        usec_t width = USEC_INFINITY;
+
+        /* The pair read in the least time tells best: anything may come between the two calls. */
+        for (unsigned i = 0; i < 4 && width > 50; i++) {
+                usec_t before = clock_boot(), wall = clock_wall(), after = clock_boot();
+                if (after - before < width) {
+                        width = after - before;
+                        best = (int64_t) (wall - before);
+                }
+        }
+        return best;
+}
+
+static void offset_save(Engine *e) {
+        char text[96];
+        _cleanup_close_ int dir = open(e->settings->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int n = snprintf(text, sizeof text, "%s %lld\n", clock_boot_id(), (long long) e->clock_offset);
+        /* not synced: it is of no use to another boot */
+        int r = dir < 0 ? -errno : fd_write_file_at(dir, CLOCK_FILE, text, n, 0600, false);
+        if (r < 0)
+                log_warning_errno(r, "cannot write %s/" CLOCK_FILE ": a clock step while jobbersd is down will move retry delays",
+                                  e->settings->state_dir);
+}
+
+static void offset_load(Engine *e) {
+        char boot[40] = "";
+        long long offset;
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        _cleanup_close_ int dir = open(e->settings->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        e->clock_offset = offset_now();
+        e->clock_known = true;
+        if (dir >= 0 && fd_read_file_at(dir, CLOCK_FILE, 256, &text, &n) >= 0 && sscanf(text, "%39s %lld", boot, &offset) == 2 &&
+            STREQ(boot, clock_boot_id()))
+                e->clock_offset = offset;
+        else
+                offset_save(e);
+}
+
+/* A timer that is never meant to expire: the kernel makes it readable when the wall clock is set. */
+static void clock_watch_arm(Engine *e) {
+        struct itimerspec never = { .it_value.tv_sec = INT32_MAX };
+        if (e->clock_fd >= 0 && timerfd_settime(e->clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 &&
+            errno != ECANCELED)
+                log_warning_errno(errno, "cannot watch for steps of the clock");
+}
+
+static int on_clock_set(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        uint64_t n;
+        (void) !read(fd, &n, sizeof n);
+        clock_watch_arm(userdata);
+        return 0;       /* the turn compares the clocks */
+}
+
+int due_init(Engine *e) {
+        int r;
+
+        offset_load(e);
+        e->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (e->clock_fd < 0)
+                return -errno;
+        clock_watch_arm(e);
+        r = sd_event_add_io(e->event, &e->clock_watch, e->clock_fd, EPOLLIN, on_clock_set, e);
+        if (r < 0)
+                return r;
+        return due_reload(e);
+}
+
+void due_done(Engine *e) {
+        e->clock_watch = sd_event_source_disable_unref(e->clock_watch);
+        e->clock_fd = fd_close(e->clock_fd);
+}
+
+int due_reload(Engine *e) {
+        usec_t next = 0;
+        int r = store_next_due(e->store, &next);
+        if (r < 0)
+                return r;
+        e->next_due = next > 0 ? next : USEC_INFINITY;
+        return 0;
+}
+
+void due_note(Engine *e, usec_t wall) {
+        e->next_due = MIN(e->next_due, wall);
+}
+
+void due_arm(Engine *e) {
+        if (e->next_due == USEC_INFINITY || e->full || !e->recovered) {
+                (void) sd_event_source_set_enabled(e->timer_wall, SD_EVENT_OFF);
+                return;
+        }
+        (void) sd_event_source_set_time(e->timer_wall, e->next_due);
+        (void) sd_event_source_set_enabled(e->timer_wall, SD_EVENT_ONESHOT);
+}
+
+static int due_follow_clock(Engine *e) {
+        char span[CLOCK_STR_MAX];
+        int64_t now = offset_now(), step = now - e->clock_offset;
+
+        if (llabs(step) < STEP_MIN_USEC)
+                return 0;
+        log_notice("the clock was set %s by %s: retry delays keep their length", step > 0 ? "forward" : "back",
+                   clock_format_span(llabs(step), span));
+        int r = store_shift_retries(e->store, step);
+        if (r < 0)
+                return engine_spoil(e, r);
+        e->clock_offset = now;
+        offset_save(e);
+        return due_reload(e);
+}
+
+typedef struct DueTasks {
+        Engine *e;
+        Task tasks[DUE_PER_TURN];
+        unsigned n;
+} DueTasks;
+
+static int due_take(void *userdata, Task *t) {
+        DueTasks *d = userdata;
+        if (d->n < DUE_PER_TURN) {
+                d->tasks[d->n++] = *t;
+                *t = (Task) {};
+        }
+        return 0;
+}
+
+int due_run(Engine *e) {
+        int r = due_follow_clock(e);
+        if (r < 0 || e->next_due > clock_wall())
+                return r;
+
+        _cleanup_free_ DueTasks *due = calloc(1, sizeof *due);
+        if (!due)
+                return engine_spoil(e, -ENOMEM);
+        r = store_due(e->store, clock_wall(), DUE_PER_TURN, due_take, due);
+        for (unsigned i = 0; i < due->n; i++) {
+                if (r >= 0)
+                        r = life_apply(e, &due->tasks[i], NULL, LIFE_DUE, 0);
+                task_done(&due->tasks[i]);
+        }
+        if (r < 0)
+                return engine_spoil(e, r);
+        return engine_spoil(e, due_reload(e));
+}

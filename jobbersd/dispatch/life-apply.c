@@ -1,0 +1,158 @@
+/* life-apply.c: the one place where a task changes its state. The table (model/life.h) says what is possible and what follows; here that
+ * is done: to the record, to the store, to the lanes and counts, and to the list of what goes out after the commit. */
+#include "dispatch/internal.h"
+
+#define MESSAGE_ID_LIFE "6f1c1a7d2f7e4cbd9a4f0a86b0c1d5e3"
+
+usec_t task_now(const Task *t) {
+        usec_t now = clock_wall();
+        now = MAX(now, t->submitted_at);
+        now = MAX(now, t->started_at);
+        now = MAX(now, t->retried_at);
+        now = MAX(now, t->heartbeat_at);
+        return MAX(now, t->completed_at);
+}
+
+int task_note(Engine *e, const Task *t) {
+        return engine_spoil(e, store_task_note(e->store, t));
+}
+
+static void life_log(const Task *t, TaskStatus from, LifeEvent event) {
+        LogTask about = {
+                .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue, .message_id = MESSAGE_ID_LIFE,
+        };
+        bool bad = t->status == TASK_FAILED || t->status == TASK_STALLED || t->status == TASK_DROPPED;
+        const char *why = t->last_error && (bad || event == LIFE_RETRY || event == LIFE_RETRY_LATER || event == LIFE_REQUEUE)
+                                  ? t->last_error : NULL;
+        log_task(&about, bad ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
+                 from == TASK_UNSUBMITTED ? "new" : task_status_to_string(from), task_status_to_string(t->status), why ? ": " : "",
+                 why ? why : "");
+}
+
+static int life_final(Engine *e, const Task *t) {
+        FinalTask *f = malloc(sizeof *f);
+        if (!f)
+                return -ENOMEM;
+        f->id = t->id;
+        link_init(&f->link);
+        list_append(&e->finals, &f->link);
+        expire_note(e);
+
+        CounterSeries *c = counters_get(&e->counters, t->queue, t->name, t->version);
+        if (c) {
+                c->processed[t->status]++;
+                if (t->completed_at > t->submitted_at)
+                        histogram_add(&c->latency, t->completed_at - t->submitted_at);
+        }
+        return 0;
+}
+
+/* The fields of the record that an arrow changes by itself. */
+static void life_change(Task *t, Run *run, unsigned fx, usec_t now, usec_t due) {
+        if (fx & LIFE_FX_SPEND_RETRY)
+                t->retry_attempt++;
+        if (fx & LIFE_FX_UNDO_START) {
+                if (t->attempts > 0)
+                        t->attempts--;
+                if (run) {
+                        t->started_at = run->before_started;
+                        t->retried_at = run->before_retried;
+                        t->heartbeat_at = run->before_heartbeat;
+                }
+        }
+        if (fx & LIFE_FX_SPAWN) {
+                t->attempts++;
+                if (t->started_at == 0)
+                        t->started_at = now;
+                else
+                        t->retried_at = now;
+                t->heartbeat_at = now;  /* a start counts as the first one */
+                t->stop_reason = STOP_NONE;
+                t->progress = -1;
+                free(TAKE_PTR(t->status_text));
+        }
+        if (fx & LIFE_FX_FREE_SLOT)
+                t->stop_reason = STOP_NONE;
+        if (fx & LIFE_FX_TIMER)
+                t->scheduled_at = due;
+        if (fx & LIFE_FX_FINAL)
+                t->completed_at = now;
+        if (fx & LIFE_FX_BURY && run && run->definition && run->definition->dead_letter_save)
+                t->dead_at = now;
+        if (fx & LIFE_FX_UNBURY)
+                t->dead_at = 0;
+}
+
+int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
+        const LifeArrow *arrow = life_arrow(t->status, event);
+        if (!arrow)
+                return -EPERM;
+
+        TaskStatus from = t->status;
+        unsigned fx = arrow->effects;
+        Queue *q = queue_husk(e, t->queue);
+        if (!q)
+                return engine_spoil(e, -ENOMEM);
+
+        if (fx & LIFE_FX_UNREADY)
+                dispatch_unready(e, q, t);      /* by its old place */
+
+        t->status = arrow->to;
+        life_change(t, run, fx, task_now(t), due);
+        if (event == LIFE_RESUBMIT) {
+                t->completed_at = 0;
+                t->stop_reason = STOP_NONE;
+                t->progress = -1;
+                free(TAKE_PTR(t->status_text));
+                free(TAKE_PTR(t->results));
+        }
+        if (fx & LIFE_FX_READY) {
+                t->position = store_next_position(e->store);
+                if (t->position < 0)
+                        return engine_spoil(e, (int) t->position);
+        }
+
+        int r;
+        if (from == TASK_UNSUBMITTED)
+                r = store_task_add(e->store, t);
+        else if (from == t->status)
+                r = store_task_note(e->store, t);
+        else
+                r = store_task_move(e->store, t, from);
+        if (r == -EEXIST)
+                return r;
+        if (r == -ESTALE)
+                log_error("task state in memory and on disk differ (%s); stopping to read it anew", life_event_to_string(event));
+        if (r < 0)
+                return engine_spoil(e, r);
+
+        if (fx & LIFE_FX_SPAWN && run) {
+                run->attempt.task_seq = t->seq;
+                run->attempt.attempt = t->attempts;
+                run->attempt.retry_attempt = t->retry_attempt;
+                run->attempt.started_at = t->retried_at ? t->retried_at : t->started_at;
+                run->attempt.outcome = TASK_STARTED;
+                r = store_attempt_add(e->store, &run->attempt);
+                if (r < 0)
+                        return engine_spoil(e, r);
+                list_append(&e->launching, &run->link);
+        }
+        if (fx & (LIFE_FX_READY | LIFE_FX_READY_AGAIN))
+                dispatch_ready(e, q, t);
+        if (fx & LIFE_FX_TIMER)
+                due_note(e, t->scheduled_at);
+        if (fx & LIFE_FX_FREE_SLOT && run) {
+                run_uncount(run);
+                e->dirty = true;
+        }
+        if (fx & LIFE_FX_SIGNAL && run && !link_linked(&run->stop_link))
+                list_append(&e->stopping, &run->stop_link);
+        if (fx & LIFE_FX_FINAL) {
+                r = life_final(e, t);
+                if (r < 0)
+                        return engine_spoil(e, r);
+        }
+        if (t->status != from)
+                life_log(t, from, event);
+        return 0;
+}

@@ -1,0 +1,294 @@
+/* queues.c: queues and their limits, stored and in force. A queue that is deleted while attempts still run in it stays as a husk, which
+ * starts nothing and is no longer shown. */
+#include "dispatch/internal.h"
+
+static Queue *queue_any(Engine *e, const char *name) {
+        return map_get_str(e->queue_map, name);
+}
+
+Queue *queue_find(Engine *e, const char *name) {
+        Queue *q = queue_any(e, name);
+        return q && q->exists ? q : NULL;
+}
+
+Queue *queue_husk(Engine *e, const char *name) {
+        Queue *q = queue_any(e, name);
+        if (q)
+                return q;
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return NULL;
+        link_init(&q->ring);
+        link_init(&q->lanes);
+        queue_config_init(&q->config, name);
+        if (map_put(e->queue_map, q->config.name, strlen(q->config.name), q) < 0) {
+                free(q);
+                return NULL;
+        }
+        return q;
+}
+
+static void queue_free(Queue *q) {
+        LIST_FOREACH(l, &q->lanes)
+                lane_free(CONTAINER_OF(l, Lane, link));
+        link_remove(&q->ring);
+        rate_window_free(&q->window);
+        free(q->roles);
+        free(q);
+}
+
+void queues_free(Engine *e) {
+        size_t cursor = 0;
+        void *v;
+
+        while (e->queue_map && map_next(e->queue_map, &cursor, &v))
+                queue_free(v);
+        free(e->queues);
+        e->queues = NULL;
+        e->n_queues = 0;
+}
+
+static int queue_cmp(const void *a, const void *b) {
+        return strcmp((*(Queue *const *) a)->config.name, (*(Queue *const *) b)->config.name);
+}
+
+/* The sorted view of those that exist. */
+static int queues_index(Engine *e) {
+        size_t n = 0, cursor = 0;
+        void *v;
+
+        Queue **all = reallocarray(e->queues, map_size(e->queue_map) + 1, sizeof *all);
+        if (!all)
+                return -ENOMEM;
+        while (map_next(e->queue_map, &cursor, &v))
+                if (((Queue *) v)->exists)
+                        all[n++] = v;
+        qsort(all, n, sizeof *all, queue_cmp);
+        e->queues = all;
+        e->n_queues = n;
+        roles_link(e);
+        e->dirty = true;
+        return 0;
+}
+
+/* ── the window of starts, kept over restarts in wall time ── */
+
+typedef struct WindowLoad {
+        RateWindow *window;
+        usec_t wall, boot;
+} WindowLoad;
+
+static int window_load_start(void *userdata, usec_t at) {
+        WindowLoad *w = userdata;
+        usec_t ago = w->wall > at ? w->wall - at : 0;
+        if (ago < WINDOW_EPOCH)
+                rate_window_add(w->window, w->boot + WINDOW_EPOCH - ago);
+        return 0;
+}
+
+static int queue_window_load(Engine *e, Queue *q) {
+        usec_t span = queue_config_window(&q->config), wall = clock_wall();
+        int r = rate_window_set(&q->window, queue_config_has_rate(&q->config) ? q->config.rate_numerator : 0, span);
+        if (r < 0 || !queue_config_has_rate(&q->config))
+                return r;
+        WindowLoad load = { .window = &q->window, .wall = wall, .boot = clock_boot() };
+        return store_start_list(e->store, q->config.name, wall > span ? wall - span : 0, window_load_start, &load);
+}
+
+static int load_queue(void *userdata, const QueueConfig *config) {
+        Engine *e = userdata;
+        Queue *q = queue_husk(e, config->name);
+        if (!q)
+                return -ENOMEM;
+        q->config = *config;    /* the name, which is the key, stays the same bytes */
+        q->exists = true;
+        return 0;
+}
+
+int queues_load(Engine *e) {
+        bool first = e->n_queues == 0;
+        size_t cursor = 0;
+        void *v;
+
+        while (map_next(e->queue_map, &cursor, &v))
+                ((Queue *) v)->exists = false;
+        int r = store_queue_list(e->store, load_queue, e);
+        if (r < 0)
+                return r;
+        for (cursor = 0; map_next(e->queue_map, &cursor, &v);) {
+                Queue *q = v;
+                if (!q->exists)
+                        continue;
+                if (first)
+                        r = queue_window_load(e, q);
+                else    /* after a rollback: the window in memory, on the boot clock, is the better one */
+                        r = rate_window_set(&q->window, queue_config_has_rate(&q->config) ? q->config.rate_numerator : 0,
+                                            queue_config_window(&q->config));
+                if (r < 0)
+                        return r;
+        }
+        return queues_index(e);
+}
+
+int queues_default(Engine *e) {
+        char *const queues[] = { (char *) "default", NULL };
+        int r;
+
+        if (!queue_find(e, "default")) {
+                QueueConfig q;
+                queue_config_init(&q, "default");
+                r = engine_queue_put(e, &q, NULL);
+                if (r < 0)
+                        return r;
+        }
+        return role_find(e, "default") ? 0 : engine_role_put(e, "default", queues, NULL);
+}
+
+/* ── verbs ── */
+
+const QueueConfig *engine_queue_get(Engine *e, const char *name) {
+        Queue *q = queue_find(e, name);
+        return q ? &q->config : NULL;
+}
+
+static bool queue_has_limits(const QueueConfig *q) {
+        return q->memory_max != UINT64_MAX || q->tasks_max != UINT64_MAX || q->cpu_quota_percent > 0 || q->cpu_weight > 0;
+}
+
+int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sentence) {
+        int r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+        if (!name_valid(config->name))
+                return engine_refuse(e, ret_sentence, -EINVAL, "\"%s\" is not a name of a queue: 1 to 64 letters, digits, '_', '.' or '-'",
+                                     config->name);
+        if (queue_config_has_rate(config) && queue_config_window(config) == 0)
+                return engine_refuse(e, ret_sentence, -EINVAL, "the rate of queue \"%s\" needs rate_denominator and rate_period", config->name);
+
+        bool known = queue_any(e, config->name) != NULL;
+        Queue *q = queue_husk(e, config->name);
+        if (!q)
+                return engine_spoil(e, -ENOMEM);
+        if (!q->exists)
+                known = false;
+        r = rate_window_set(&q->window, queue_config_has_rate(config) ? config->rate_numerator : 0, queue_config_window(config));
+        if (r >= 0)
+                r = store_queue_put(e->store, config);
+        if (r < 0) {
+                (void) engine_spoil(e, r);
+                return engine_refuse(e, ret_sentence, -ENOSPC, "the queue \"%s\" could not be written", config->name);
+        }
+        if (queue_has_limits(config) || (known && queue_has_limits(&q->config))) {
+                q->slice_changed = true;
+                e->slices_changed = true;
+        }
+        q->config = *config;
+        q->exists = true;
+        return engine_spoil(e, queues_index(e));
+}
+
+/* ── deleting ── */
+
+static int take_task(void *userdata, Task *t) {
+        Task *to = userdata;
+        *to = *t;
+        *t = (Task) {};
+        return 0;
+}
+
+/* One unfinished task of the queue in that state. 1: there is one. */
+static int queue_one(Engine *e, const char *queue, TaskStatus status, int64_t after_seq, Task *ret) {
+        TaskFilter f = { .queue = queue, .version = -1, .status = status, .limit = 1, .has_after = after_seq > 0, .after_seq = after_seq };
+        *ret = (Task) {};
+        int r = store_task_list(e->store, &f, take_task, ret);
+        return r < 0 ? r : ret->seq != 0;
+}
+
+static int queue_cancel_all(Engine *e, const char *queue) {
+        static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++)
+                for (int64_t after = 0;;) {
+                        _cleanup_task_ Task t = {}, cancelled = {};
+                        int r = queue_one(e, queue, unfinished[i], after, &t);
+                        if (r < 0)
+                                return r;
+                        if (r == 0)
+                                break;
+                        after = t.seq;
+                        r = engine_cancel(e, &t.id, &cancelled, NULL);
+                        if (r < 0 && r != -EPERM && r != -ENOENT)
+                                return r;
+                }
+        return 0;
+}
+
+int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence) {
+        static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
+        Queue *q = queue_find(e, name);
+        int r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+        if (!q)
+                return engine_refuse(e, ret_sentence, -ENOENT, "there is no queue \"%s\"", name);
+        if (STREQ(name, "default"))
+                return engine_refuse(e, ret_sentence, -EPERM, "the queue \"default\" cannot be deleted");
+
+        for (size_t i = 0; !force && i < ARRAY_SIZE(unfinished); i++) {
+                _cleanup_task_ Task t = {};
+                r = queue_one(e, name, unfinished[i], 0, &t);
+                if (r < 0)
+                        return engine_spoil(e, r);
+                if (r > 0)
+                        return engine_refuse(e, ret_sentence, -EBUSY,
+                                             "queue \"%s\" holds unfinished tasks: wait for them, or delete it with ?force=true, which cancels them",
+                                             name);
+        }
+        if (force && (r = queue_cancel_all(e, name)) < 0)
+                return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be cancelled", name);
+        r = store_queue_remove(e->store, name);
+        if (r >= 0)
+                r = roles_forget_queue(e, name);
+        if (r >= 0) {
+                q->exists = false;
+                r = queues_index(e);
+        }
+        if (r < 0)
+                return engine_refuse(e, ret_sentence, engine_spoil(e, r), "queue \"%s\" could not be deleted", name);
+        return 0;
+}
+
+/* ── views and effects ── */
+
+size_t engine_queue_count(Engine *e) {
+        return e->n_queues;
+}
+
+void engine_queue_at(Engine *e, size_t i, QueueStatus *ret) {
+        Queue *q = e->queues[i];
+        *ret = (QueueStatus) { .config = &q->config, .waiting = q->waiting, .running = q->running, .served = q->n_roles > 0 };
+}
+
+static void queue_slice(Engine *e, Queue *q) {
+        int r = launch_slice(e->launch, &q->config);
+        if (r < 0)
+                log_warning_errno(r, "cannot hand the resource limits of queue %s to the launcher", q->config.name);
+}
+
+void queues_effects(Engine *e) {
+        if (!e->slices_changed)
+                return;
+        e->slices_changed = false;
+        for (size_t i = 0; i < e->n_queues; i++)
+                if (e->queues[i]->slice_changed) {
+                        e->queues[i]->slice_changed = false;
+                        queue_slice(e, e->queues[i]);
+                }
+}
+
+void queues_slices_all(Engine *e) {
+        for (size_t i = 0; i < e->n_queues; i++)
+                if (queue_has_limits(&e->queues[i]->config)) {
+                        e->queues[i]->slice_changed = true;
+                        e->slices_changed = true;
+                }
+}

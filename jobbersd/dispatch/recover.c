@@ -1,0 +1,121 @@
+/* recover.c: what a new daemon makes of tasks that are `started` in the store (docs/ARCHITECTURE.md has the table of evidence). Facts decide:
+ * the boot id, who answers on the attempt's control socket, and the records on disk. Never the time that has passed. */
+#include "dispatch/internal.h"
+
+typedef struct Recovered {
+        Task *tasks;
+        size_t n, cap;
+} Recovered;
+
+static int take_started(void *userdata, Task *t) {
+        Recovered *all = userdata;
+        if (all->n == all->cap) {
+                size_t cap = all->cap ? all->cap * 2 : 64;
+                Task *more = reallocarray(all->tasks, cap, sizeof *more);
+                if (!more)
+                        return -ENOMEM;
+                all->tasks = more;
+                all->cap = cap;
+        }
+        all->tasks[all->n++] = *t;
+        *t = (Task) {};
+        return 0;
+}
+
+static int take_attempt(void *userdata, const Attempt *a) {
+        Attempt *newest = userdata;
+        /* ascending: the last one stays; its strings are not needed, the attempt is not over */
+        *newest = *a;
+        newest->error = newest->error_type = NULL;
+        return 0;
+}
+
+/* The definition the attempt started with: as it is in force, or as it was kept. NULL when its text was lost. */
+static Definition *definition_of(Engine *e, uint64_t hash) {
+        _cleanup_free_ char *text = NULL;
+        Definition *d = definition_set_get_hash(e->definitions, hash);
+        if (d)
+                return definition_ref(d);
+        int r = store_definition_get(e->store, hash, &text);
+        if (r >= 0)
+                r = definition_from_text(text, e->settings->libexec_dir, &d);
+        if (r < 0) {
+                log_warning_errno(r, "the definition that a running attempt started with cannot be read");
+                return NULL;
+        }
+        return d;
+}
+
+static void recover_other_boot(Engine *e, Run *run) {
+        _cleanup_exit_record_ ExitRecord record = { .exit_status = -1, .progress = -1 };
+        int r = launch_read_record(e->launch, &run->task.id, run->attempt.attempt, &record);
+        if (r >= 0) {
+                run_ended(e, run, LAUNCH_END_RECORD, 0, NULL, &record);
+                return;
+        }
+        if (r != -ENOENT)
+                log_warning_errno(r, "the exit record of an attempt of %s cannot be read and does not count", run->task.name);
+        run_ended(e, run, LAUNCH_END_LOST, 0, "the host rebooted while the task ran", NULL);
+}
+
+static int recover_task(Engine *e, Task *t) {
+        Attempt attempt = {};
+        bool adopted = false;
+
+        int r = store_attempt_list(e->store, t->seq, take_attempt, &attempt);
+        if (r < 0)
+                return r;
+        bool known = attempt.attempt == t->attempts && t->attempts > 0;
+        Definition *d = known ? definition_of(e, attempt.definition_hash) : NULL;
+        Queue *q = queue_husk(e, t->queue);
+        Kind *kind = engine_kind(e, t->name, t->version);
+        Role *role = q && q->n_roles > 0 ? (role_for(e, q) ? role_for(e, q) : q->roles[0]) : NULL;
+        Run *run = q && kind ? run_new(e, t, q, role, kind, d) : NULL;
+        definition_unref(d);
+        if (!run)
+                return -ENOMEM;
+        run->state = RUN_ALIVE;
+
+        if (!known) {
+                run->attempt.task_seq = run->task.seq;
+                run->attempt.attempt = run->task.attempts;
+                run_ended(e, run, LAUNCH_END_LOST, 0, "nothing is known of the attempt that was running", NULL);
+                return 0;
+        }
+        run->attempt = attempt;
+        if (!STREQ(attempt.boot_id, clock_boot_id())) {
+                recover_other_boot(e, run);
+                return 0;
+        }
+        r = launch_adopt(e->launch, &run->task.id, attempt.attempt, run, &adopted, &run->launch);
+        if (r < 0)
+                return r;
+        run->adopted = adopted;
+        /* A stop that was decided goes out again: the earlier daemon may have ended between its commit and the signal. */
+        if (run->task.stop_reason == STOP_CANCELLED || run->task.stop_reason == STOP_SHUTDOWN)
+                list_append(&e->stopping, &run->stop_link);
+        LogTask about = { .id = &run->task.id, .attempt = attempt.attempt, .name = run->task.name, .queue = run->task.queue };
+        if (adopted)
+                log_task(&about, LOG_INFO, 0, "still running, adopted");
+        return 0;
+}
+
+int engine_recover(Engine *e) {
+        Recovered all = {};
+        int r = store_started(e->store, take_started, &all);
+
+        for (size_t i = 0; i < all.n; i++) {
+                if (r >= 0)
+                        r = recover_task(e, &all.tasks[i]);
+                task_done(&all.tasks[i]);
+        }
+        free(all.tasks);
+        if (r < 0)
+                return log_error_errno(r, "cannot recover the tasks that were running");
+        if (all.n > 0)
+                log_info("%zu tasks were running when the last daemon ended", all.n);
+        e->recovered = true;
+        e->dirty = true;
+        engine_again(e);
+        return 0;
+}

@@ -1,0 +1,267 @@
+/* verbs.c: what clients can do to tasks: submit, cancel, resubmit, take out of the dead letter queue. Each decides at once and stages; the
+ * answer goes out after the commit. */
+#include "dispatch/internal.h"
+
+static int refuse_write(Engine *e, const char **ret_sentence, int error) {
+        (void) engine_spoil(e, error);
+        return engine_refuse(e, ret_sentence, -ENOSPC, "the change could not be written to %s: nothing was changed, try again",
+                             e->settings->state_dir);
+}
+
+static int refuse_unknown_id(Engine *e, const char **ret_sentence, const Ulid *id) {
+        char s[ULID_STR_MAX];
+        return engine_refuse(e, ret_sentence, -ENOENT, "there is no task %s", ulid_format(id, s));
+}
+
+/* ── submit ── */
+
+/* Names that differ by at most two letters are offered. */
+static unsigned name_distance(const char *a, const char *b) {
+        unsigned row[NAME_LEN_MAX + 1];
+        size_t n = strlen(b);
+
+        if (n > NAME_LEN_MAX)
+                return UINT32_MAX;
+        for (size_t i = 0; i <= n; i++)
+                row[i] = i;
+        for (size_t k = 0; a[k]; k++) {
+                unsigned diagonal = row[0];
+                row[0] = k + 1;
+                for (size_t i = 1; i <= n; i++) {
+                        unsigned change = diagonal + (a[k] != b[i - 1]);
+                        diagonal = row[i];
+                        row[i] = MIN(change, MIN(row[i], row[i - 1]) + 1);
+                }
+        }
+        return row[n];
+}
+
+static int refuse_unknown_task(Engine *e, const char **ret_sentence, const char *name, uint32_t version) {
+        _cleanup_str_ Str versions = {}, similar = {};
+        unsigned n = 0;
+
+        for (size_t i = 0; i < definition_set_size(e->definitions); i++) {
+                const Definition *d = definition_set_at(e->definitions, i);
+                if (STREQ(d->name, name)) {
+                        if (n++ < 20)
+                                str_printf(&versions, "%s%u", versions.len ? ", " : "", d->version);
+                } else if (similar.len < 200 && name_distance(name, d->name) <= 2)
+                        str_printf(&similar, "%s\"%s\" version %u", similar.len ? ", " : "", d->name, d->version);
+        }
+        if (n == 1)
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u (there is version %s)", name, version,
+                                     versions.s);
+        if (n > 1)
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u (there are versions %s)", name, version,
+                                     versions.s);
+        if (definition_set_may_define(e->definitions, name))
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u: the file that may define it has errors, see `jobbersctl verify`",
+                                     name, version);
+        if (similar.len > 0)
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u (there is %s)", name, version, similar.s);
+        return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u: no definition of that name is installed", name, version);
+}
+
+static bool same_parameters(const char *stored, json_t *given) {
+        json_t *old = json_loads(stored ? stored : "{}", 0, NULL), *none = NULL;
+        if (!given)
+                given = none = json_object();
+        bool same = old && given && json_equal(old, given);
+        json_decref(old);
+        json_decref(none);
+        return same;
+}
+
+/* The id is there already: 1 with the task when it stands for the same, else -EEXIST. */
+static int submit_again(Engine *e, const Submission *s, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        char id[ULID_STR_MAX];
+
+        int r = store_task_get(e->store, &s->id, true, &t);
+        if (r < 0)
+                return r;
+        if (!STREQ(t.name, s->name) || t.version != s->version || !STREQ(t.queue, s->queue ? s->queue : "default") ||
+            t.priority != s->priority || t.run_at != s->run_at || !same_parameters(t.parameters, s->parameters))
+                return engine_refuse(e, ret_sentence, -EEXIST, "the id %s belongs to another task already", ulid_format(&s->id, id));
+        *ret = t;
+        t = (Task) {};
+        return 1;
+}
+
+static int submit_check(Engine *e, const Submission *s, const char **ret_sentence, char **ret_parameters) {
+        const char *queue = s->queue ? s->queue : "default";
+        _cleanup_free_ char *sentence = NULL, *text = NULL;
+
+        const Definition *d = definition_set_get(e->definitions, s->name, s->version);
+        if (!d)
+                return refuse_unknown_task(e, ret_sentence, s->name, s->version);
+        if (!queue_find(e, queue))
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", queue);
+        if (s->priority < TASK_PRIORITY_MIN || s->priority > TASK_PRIORITY_MAX)
+                return engine_refuse(e, ret_sentence, -EINVAL, "priority %d is not between %d and %d", s->priority, TASK_PRIORITY_MIN,
+                                     TASK_PRIORITY_MAX);
+        json_t *none = s->parameters ? NULL : json_object();
+        json_t *parameters = s->parameters ? s->parameters : none;
+        int r = definition_check_parameters(d, parameters, &sentence);
+        text = parameters ? json_dumps(parameters, JSON_COMPACT) : NULL;
+        json_decref(none);
+        if (r == -EINVAL)
+                return engine_refuse(e, ret_sentence, -EINVAL, "%s", sentence ? sentence : "the parameters do not fit the definition");
+        if (r < 0 || !text)
+                return engine_refuse(e, ret_sentence, -ENOMEM, "not enough memory");
+        if (strlen(text) > e->settings->max_parameters)
+                return engine_refuse(e, ret_sentence, -E2BIG, "the parameters take %zu bytes, the limit is %llu (--max-parameters=)",
+                                     strlen(text), (unsigned long long) e->settings->max_parameters);
+        *ret_parameters = TAKE_PTR(text);
+        return 0;
+}
+
+int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        int r;
+
+        if (s->has_id) {
+                r = submit_again(e, s, ret, ret_sentence);
+                if (r != -ENOENT)
+                        return r;
+        }
+        r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+        r = submit_check(e, s, ret_sentence, &t.parameters);
+        if (r < 0)
+                return r;
+
+        if (s->has_id)
+                t.id = s->id;
+        else if ((r = ulid_new(&t.id)) < 0)
+                return refuse_write(e, ret_sentence, -ENOMEM);
+        t.name = strdup(s->name);
+        t.queue = strdup(s->queue ? s->queue : "default");
+        if (!t.name || !t.queue)
+                return refuse_write(e, ret_sentence, -ENOMEM);
+        t.version = s->version;
+        t.priority = s->priority;
+        t.progress = -1;
+        t.submitted_at = clock_wall();
+        t.run_at = s->run_at;
+        bool later = s->run_at > t.submitted_at;
+        r = life_apply(e, &t, NULL, later ? LIFE_SCHEDULE : LIFE_SUBMIT, s->run_at);
+        if (r < 0)
+                return refuse_write(e, ret_sentence, r == -EEXIST || r == -EPERM ? -EIO : r);
+        CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
+        if (c)
+                c->submitted++;
+        *ret = t;
+        t = (Task) {};
+        return 0;
+}
+
+int engine_submit_check(Engine *e, const Submission *s, const char **ret_sentence) {
+        _cleanup_free_ char *parameters = NULL;
+
+        if (s->has_id) {
+                _cleanup_task_ Task t = {};
+                int r = submit_again(e, s, &t, ret_sentence);
+                if (r != -ENOENT)
+                        return r;
+        }
+        return submit_check(e, s, ret_sentence, &parameters);
+}
+
+/* ── cancel ── */
+
+static int cancel_running(Engine *e, Run *run, const char **ret_sentence) {
+        if (run->task.stop_reason == STOP_CANCELLED)
+                return 0;
+        run->task.stop_reason = STOP_CANCELLED;
+        int r = life_apply(e, &run->task, run, LIFE_CANCEL, 0);
+        return r < 0 ? refuse_write(e, ret_sentence, r) : 0;
+}
+
+int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        char s[ULID_STR_MAX];
+
+        int r = store_task_get(e->store, id, true, &t);
+        if (r == -ENOENT)
+                return refuse_unknown_id(e, ret_sentence, id);
+        if (r < 0)
+                return refuse_write(e, ret_sentence, r);
+        if (!life_arrow(t.status, LIFE_CANCEL))
+                return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s already", ulid_format(id, s), task_status_to_string(t.status));
+        r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+
+        Run *run = run_find(e, id);
+        if (run) {
+                r = cancel_running(e, run, ret_sentence);
+                t.stop_reason = STOP_CANCELLED;
+        } else if (t.status == TASK_STARTED && t.stop_reason == STOP_CANCELLED)
+                r = 0;
+        else {
+                if (t.status == TASK_STARTED)
+                        t.stop_reason = STOP_CANCELLED;
+                r = life_apply(e, &t, NULL, LIFE_CANCEL, 0);
+                if (r < 0)
+                        r = refuse_write(e, ret_sentence, r);
+        }
+        if (r < 0)
+                return r;
+        CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
+        if (c)
+                c->cancel_requests++;
+        *ret = t;
+        t = (Task) {};
+        return 0;
+}
+
+/* ── resubmit, and the dead letter queue ── */
+
+int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        char s[ULID_STR_MAX];
+
+        int r = store_task_get(e->store, id, true, &t);
+        if (r == -ENOENT)
+                return refuse_unknown_id(e, ret_sentence, id);
+        if (r < 0)
+                return refuse_write(e, ret_sentence, r);
+        if (!life_arrow(t.status, LIFE_RESUBMIT))
+                return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s: only tasks in a final state can be resubmitted",
+                                     ulid_format(id, s), task_status_to_string(t.status));
+        if (!queue_find(e, t.queue))
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", t.queue);
+        if (!definition_set_get(e->definitions, t.name, t.version))
+                return refuse_unknown_task(e, ret_sentence, t.name, t.version);
+        r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+        if (reset_retries)
+                t.retry_attempt = 0;
+        r = life_apply(e, &t, NULL, LIFE_RESUBMIT, 0);
+        if (r < 0)
+                return refuse_write(e, ret_sentence, r);
+        CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
+        if (c)
+                c->submitted++;
+        *ret = t;
+        t = (Task) {};
+        return 0;
+}
+
+int engine_bury_remove(Engine *e, const Ulid *id) {
+        _cleanup_task_ Task t = {};
+
+        int r = store_task_get(e->store, id, false, &t);
+        if (r < 0)
+                return r;
+        if (t.dead_at == 0)
+                return -ENOENT;
+        r = engine_writable(e, NULL);
+        if (r < 0)
+                return r;
+        t.dead_at = 0;
+        return engine_spoil(e, store_task_move(e->store, &t, t.status));
+}
