@@ -287,6 +287,7 @@ static int turn_commit(Engine *e, bool *ret_worked) {
 static void turn_effects(Engine *e) {
         queues_effects(e);
         run_effects_settled(e);
+        recover_sweep(e);
         run_effects_launch(e);
         run_effects_stop(e);
         tell_waits(e, 0);

@@ -108,6 +108,7 @@ struct Engine {
         Link ring;                      /* queues with waiting tasks; the front one is next */
 
         bool recovered, draining;
+        bool sweep;                     /* files of finished attempts are to be looked for */
         bool dirty;                     /* something changed that dispatch looks at */
         usec_t hold_until;              /* boot: launches are refused at large */
         usec_t dispatch_wake;           /* boot: a window opens, a hold ends; USEC_INFINITY: nothing to wait for */
@@ -208,6 +209,7 @@ void due_note(Engine *e, usec_t wall);  /* a task was scheduled */
 void due_arm(Engine *e);
 
 /* ── expire.c, shutdown.c, recover.c (engine.h) ── */
+void recover_sweep(Engine *e);         /* after a commit */
 int expire_run(Engine *e);
 void expire_note(Engine *e);            /* a task became final */
 int shutdown_run(Engine *e);            /* asks what is to stop to stop */

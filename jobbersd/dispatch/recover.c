@@ -119,3 +119,24 @@ int engine_recover(Engine *e) {
         engine_again(e);
         return 0;
 }
+
+/* Only what the disk knows counts here: this runs right after a commit, and before anything new is launched. */
+static bool attempt_wanted(void *userdata, const Ulid *id, unsigned attempt) {
+        Engine *e = userdata;
+        _cleanup_task_ Task t = {};
+
+        const Run *run = run_find(e, id);
+        if (run && run->attempt.attempt == attempt)
+                return true;
+        int r = store_task_get(e->store, id, false, &t);
+        return r == -ENOENT ? false : r < 0 || (t.status == TASK_STARTED && t.attempts == attempt);
+}
+
+void recover_sweep(Engine *e) {
+        if (!e->sweep || !e->recovered)
+                return;
+        e->sweep = false;
+        int r = launch_sweep(e->launch, attempt_wanted, e);
+        if (r < 0)
+                log_warning_errno(r, "cannot look for what finished attempts left on disk");
+}

@@ -155,7 +155,7 @@ static void run_on_ended(void *userdata, void *data, LaunchEnd end, int error, c
 
 static void run_on_ready(void *userdata) {
         Engine *e = userdata;
-        e->dirty = true;
+        e->dirty = e->sweep = true;
         queues_slices_all(e);
         engine_again(e);
 }

@@ -3,7 +3,8 @@
  *   launch.c    the connection to the launcher: hello, requests, replies, the list of outcomes to be told
  *   spawn.c     the launcher as a child of the daemon
  *   attempt.c   a living attempt: its channel
- *   adopt.c     who is there, and what became of whom (EVIDENCE in wire.h) */
+ *   adopt.c     who is there, and what became of whom (EVIDENCE in wire.h)
+ *   sweep.c     what nobody waits for any more */
 #pragma once
 
 #include "base/list.h"

@@ -67,5 +67,8 @@ int launch_stop(LaunchAttempt *a, StopReason reason);
 pid_t launch_attempt_pid(const LaunchAttempt *a);       /* supervisor's, 0 while unknown */
 /* The outcome is committed: records and directories may go. */
 int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt);
+/* Has everything forgotten that lies on disk of attempts which are not `wanted` (left by a daemon that was killed between a commit and its
+ * forget). To be called after on_ready, while nothing is staged. Returns how many files and directories, or -errno. */
+int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, unsigned attempt), void *userdata);
 /* A queue's slice limits (no-op unless in scope mode). */
 int launch_slice(Launch *l, const QueueConfig *queue);
