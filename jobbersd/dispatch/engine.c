@@ -116,14 +116,10 @@ static void problem_log(void *userdata, const char *path, unsigned line, const c
 }
 
 int engine_reload(Engine *e) {
-        usec_t now = clock_boot();
-        /* A launcher that refuses a hash asks for this too: not more often than a person would. */
-        if (e->reloaded_at != 0 && now < e->reloaded_at + HOLD_USEC / 4)
-                return 0;
         int r = definition_set_load(e->definitions, e->settings, problem_log, e);
         if (r < 0)
                 return log_error_errno(r, "cannot read the task definitions");
-        e->reloaded_at = now;
+        e->reloaded_at = clock_boot();
         e->generation++;
         e->counters.reloads++;
         e->dirty = true;
@@ -402,7 +398,7 @@ int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *s
                 goto fail;
         if (store_staged(store) && (r = store_commit(store)) < 0)
                 goto fail;
-        if ((r = due_init(e)) < 0 || (r = dispatch_load(e)) < 0)
+        if ((r = due_init(e)) < 0 || (r = dispatch_load(e)) < 0 || (r = launch_attach(launch, event, &run_callbacks, e)) < 0)
                 goto fail;
         expire_note(e);
         *ret = e;

@@ -14,7 +14,8 @@
 
 typedef struct Engine Engine;
 
-/* The store is open, the launcher is started; loads queues, roles and definitions. Borrowed pointers outlive the engine. */
+/* The store is open, the launcher is started (and is attached to the loop here); loads queues, roles and definitions. Borrowed pointers
+ * outlive the engine. */
 int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *store, Launch *launch);
 void engine_free(Engine *e);
 /* Recovery: for every `started` task finds the evidence (RELIABILITY: the windows around a launch); then dispatch may begin. */

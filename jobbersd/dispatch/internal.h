@@ -93,7 +93,6 @@ struct Engine {
         DefinitionSet *definitions;
         uint64_t generation;            /* of the definitions */
         usec_t reloaded_at;             /* boot */
-        usec_t broken_said_at;
         EngineCounters counters;
         char *sentence;                 /* of the last refusal */
 

@@ -296,7 +296,8 @@ static int run_settle(Engine *e, Run *run) {
         int r;
 
         if (run->end == LAUNCH_END_NOT_STARTED || (run->end == LAUNCH_END_REFUSED && error_passes(run->end_error))) {
-                if (run->end_error == -ESTALE || run->end_error == ESTALE)
+                /* the launcher reads other definitions than we did; not more often than once a second */
+                if (abs(run->end_error) == ESTALE && clock_boot() >= e->reloaded_at + HOLD_USEC)
                         (void) engine_reload(e);
                 return run_settle_not_started(e, run);
         }
