@@ -15,6 +15,10 @@ typedef struct Store Store;
  * -ENOTSUP: made by a newer version; -EBADMSG: damaged. On failure *ret_sentence (caller frees) says what and names the holder's pid. */
 int store_open(Store **ret, const char *path, char **ret_sentence);
 void store_close(Store *s);                     /* rolls back what is staged */
+/* The database is older than the epoch file beside it: it was put back from a backup. Stays so over restarts until it is accepted (or the
+ * file is removed). accept is durable when it returns 0; -EBUSY while something is staged. */
+bool store_restored(const Store *s);
+int store_restored_accept(Store *s);
 
 /* ── the batch ── */
 bool store_staged(const Store *s);              /* is a transaction open? */
@@ -76,7 +80,7 @@ typedef struct TaskFilter {
         bool with_parameters;
 } TaskFilter;
 int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userdata);
-int store_task_count(Store *s, const TaskFilter *f, int64_t *ret);      /* limit and offset are not looked at */
+int store_task_count(Store *s, const TaskFilter *f, int64_t *ret);      /* limit, offset and cursor are not looked at */
 
 /* ── queues and roles ── */
 int store_queue_put(Store *s, const QueueConfig *q);                    /* insert or replace */
