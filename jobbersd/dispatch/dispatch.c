@@ -73,6 +73,8 @@ static int load_lane(void *userdata, const char *queue, const char *name, uint32
         Lane *lane = q ? queue_lane_make(e, q, name, version) : NULL;
         if (!lane)
                 return -ENOMEM;
+        if (!q->exists)
+                log_warning("%lld tasks wait in the queue \"%s\", which does not exist: create it with POST /queues", (long long) count, queue);
         lane->count = count;
         queue_waiting(e, q, count);
         return 0;
@@ -203,20 +205,21 @@ static int window_note(Engine *e, Run *run, usec_t now) {
         return r < 0 ? r : 0;
 }
 
-/* The task is where the lane says, or the lane was wrong (which would be a bug; it is then put right). */
+/* The task is where the lane says; a broken record must not stop those behind it. */
 static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t now) {
         _cleanup_task_ Task t = {};
         int r;
 
         r = store_task_get_seq(e->store, head->seq, true, &t);
-        if (r == -ENOENT || (r >= 0 && t.status != TASK_SUBMITTED)) {
-                log_error("queue %s: a task that was to start is no longer waiting; passed over", q->config.name);
+        if (r == -ENOMEM)
+                return engine_spoil(e, r);
+        if (r < 0 || t.status != TASK_SUBMITTED) {
+                log_full(LOG_ERR, r, "queue %s: a task that was to start (%lld) is not there or cannot be read; passed over", q->config.name,
+                         (long long) head->seq);
                 lane_remove(lane, head);
                 queue_waiting(e, q, -1);
                 return 0;
         }
-        if (r < 0)
-                return engine_spoil(e, r);
         r = definition_keep(e, lane->definition);
         if (r < 0)
                 return engine_spoil(e, r);

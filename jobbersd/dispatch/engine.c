@@ -100,8 +100,32 @@ void engine_drain(Engine *e, bool on) {
         if (e->draining != on)
                 log_notice(on ? "draining: no more tasks are started" : "no longer draining: tasks are started again");
         e->draining = on;
+        e->accept_restored = !on && store_restored(e->store);
         e->dirty = true;
         engine_again(e);
+}
+
+/* A database that was put back from a backup knows nothing of what happened since: running its tasks again is for a person to decide, who
+ * does so by ending the drain. */
+static void restored_hold(Engine *e) {
+        if (!store_restored(e->store))
+                return;
+        e->draining = true;
+        log_warning("the database was restored from a backup, so tasks that ran since may seem to be waiting: nothing is started until you "
+                    "end the drain (jobbersctl drain off, or POST /drain {\"enabled\": false})");
+}
+
+/* While nothing is staged. */
+static void restored_accept(Engine *e) {
+        if (!e->accept_restored)
+                return;
+        e->accept_restored = false;
+        int r = store_restored_accept(e->store);
+        if (r < 0) {
+                log_error_errno(r, "the restored database could not be accepted; still draining");
+                e->draining = true;
+        } else
+                e->sweep = true;
 }
 
 bool engine_draining(const Engine *e) {
@@ -281,6 +305,7 @@ static int turn_commit(Engine *e, bool *ret_worked) {
 }
 
 static void turn_effects(Engine *e) {
+        restored_accept(e);
         queues_effects(e);
         run_effects_settled(e);
         recover_sweep(e);
@@ -401,6 +426,7 @@ int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *s
         if ((r = due_init(e)) < 0 || (r = dispatch_load(e)) < 0 || (r = launch_attach(launch, event, &run_callbacks, e)) < 0)
                 goto fail;
         expire_note(e);
+        restored_hold(e);
         *ret = e;
         return 0;
 fail:

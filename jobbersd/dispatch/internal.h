@@ -107,6 +107,7 @@ struct Engine {
         Link ring;                      /* queues with waiting tasks; the front one is next */
 
         bool recovered, draining;
+        bool accept_restored;           /* the operator accepts a database that was put back from a backup */
         bool sweep;                     /* files of finished attempts are to be looked for */
         bool dirty;                     /* something changed that dispatch looks at */
         usec_t hold_until;              /* boot: launches are refused at large */

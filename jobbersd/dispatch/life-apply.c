@@ -119,8 +119,8 @@ int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
                 r = store_task_note(e->store, t);
         else
                 r = store_task_move(e->store, t, from);
-        if (r == -EEXIST)
-                return r;
+        if (r == -EEXIST || (r == -ENOSPC && !store_staged(e->store)))
+                return r;       /* nothing was staged: this one is refused, everything else goes on */
         if (r == -ESTALE)
                 log_error("task state in memory and on disk differ (%s); stopping to read it anew", life_event_to_string(event));
         if (r < 0)

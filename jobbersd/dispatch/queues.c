@@ -162,7 +162,7 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
         if (!name_valid(config->name))
                 return engine_refuse(e, ret_sentence, -EINVAL, "\"%s\" is not a name of a queue: 1 to 64 letters, digits, '_', '.' or '-'",
                                      config->name);
-        if (queue_config_has_rate(config) && queue_config_window(config) == 0)
+        if (config->rate_numerator > 0 && queue_config_window(config) == 0)
                 return engine_refuse(e, ret_sentence, -EINVAL, "the rate of queue \"%s\" needs rate_denominator and rate_period", config->name);
 
         bool known = queue_any(e, config->name) != NULL;
@@ -189,41 +189,70 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
 
 /* ── deleting ── */
 
-static int take_task(void *userdata, Task *t) {
-        Task *to = userdata;
-        *to = *t;
-        *t = (Task) {};
+#define CANCEL_AT_ONCE 256
+
+typedef struct Ids {
+        Ulid ids[CANCEL_AT_ONCE];
+        unsigned n;
+        int64_t last_seq;
+} Ids;
+
+static int take_id(void *userdata, Task *t) {
+        Ids *l = userdata;
+        if (l->n < CANCEL_AT_ONCE)
+                l->ids[l->n++] = t->id;
+        l->last_seq = t->seq;
         return 0;
 }
 
-/* One unfinished task of the queue in that state. 1: there is one. */
-static int queue_one(Engine *e, const char *queue, TaskStatus status, int64_t after_seq, Task *ret) {
-        TaskFilter f = { .queue = queue, .version = -1, .status = status, .limit = 1, .has_after = after_seq > 0, .after_seq = after_seq };
-        *ret = (Task) {};
-        int r = store_task_list(e->store, &f, take_task, ret);
-        return r < 0 ? r : ret->seq != 0;
+/* Ids of the queue's tasks in that state, after a seq. */
+static int queue_ids(Engine *e, const char *queue, TaskStatus status, unsigned limit, Ids *l) {
+        TaskFilter f = {
+                .queue = queue, .version = -1, .status = status, .limit = limit, .has_after = l->last_seq > 0, .after_seq = l->last_seq,
+        };
+        l->n = 0;
+        return store_task_list(e->store, &f, take_id, l);
 }
 
 static int queue_cancel_all(Engine *e, const char *queue) {
         static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
-        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++)
-                for (int64_t after = 0;;) {
-                        _cleanup_task_ Task t = {}, cancelled = {};
-                        int r = queue_one(e, queue, unfinished[i], after, &t);
+        _cleanup_free_ Ids *l = calloc(1, sizeof *l);
+
+        if (!l)
+                return -ENOMEM;
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
+                l->last_seq = 0;
+                do {
+                        int r = queue_ids(e, queue, unfinished[i], CANCEL_AT_ONCE, l);
+                        for (unsigned k = 0; r >= 0 && k < l->n; k++) {
+                                _cleanup_task_ Task cancelled = {};
+                                r = engine_cancel(e, &l->ids[k], &cancelled, NULL);
+                                if (r == -EPERM || r == -ENOENT)
+                                        r = 0;
+                        }
                         if (r < 0)
                                 return r;
-                        if (r == 0)
-                                break;
-                        after = t.seq;
-                        r = engine_cancel(e, &t.id, &cancelled, NULL);
-                        if (r < 0 && r != -EPERM && r != -ENOENT)
-                                return r;
-                }
+                } while (l->n == CANCEL_AT_ONCE);
+        }
+        return 0;
+}
+
+static int queue_unfinished(Engine *e, const char *queue) {
+        static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
+        _cleanup_free_ Ids *l = calloc(1, sizeof *l);
+
+        if (!l)
+                return -ENOMEM;
+        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
+                l->last_seq = 0;
+                int r = queue_ids(e, queue, unfinished[i], 1, l);
+                if (r < 0 || l->n > 0)
+                        return r < 0 ? r : 1;
+        }
         return 0;
 }
 
 int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence) {
-        static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
         Queue *q = queue_find(e, name);
         int r = engine_writable(e, ret_sentence);
         if (r < 0)
@@ -233,16 +262,13 @@ int engine_queue_remove(Engine *e, const char *name, bool force, const char **re
         if (STREQ(name, "default"))
                 return engine_refuse(e, ret_sentence, -EPERM, "the queue \"default\" cannot be deleted");
 
-        for (size_t i = 0; !force && i < ARRAY_SIZE(unfinished); i++) {
-                _cleanup_task_ Task t = {};
-                r = queue_one(e, name, unfinished[i], 0, &t);
-                if (r < 0)
-                        return engine_spoil(e, r);
-                if (r > 0)
-                        return engine_refuse(e, ret_sentence, -EBUSY,
-                                             "queue \"%s\" holds unfinished tasks: wait for them, or delete it with ?force=true, which cancels them",
-                                             name);
-        }
+        r = force ? 0 : queue_unfinished(e, name);
+        if (r < 0)
+                return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be read", name);
+        if (r > 0)
+                return engine_refuse(e, ret_sentence, -EBUSY,
+                                     "queue \"%s\" holds unfinished tasks: wait for them, or delete it with ?force=true, which cancels them",
+                                     name);
         if (force && (r = queue_cancel_all(e, name)) < 0)
                 return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be cancelled", name);
         r = store_queue_remove(e->store, name);

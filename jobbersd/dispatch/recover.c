@@ -133,7 +133,8 @@ static bool attempt_wanted(void *userdata, const Ulid *id, unsigned attempt) {
 }
 
 void recover_sweep(Engine *e) {
-        if (!e->sweep || !e->recovered)
+        /* a restored database does not know what these files are about */
+        if (!e->sweep || !e->recovered || store_restored(e->store))
                 return;
         e->sweep = false;
         int r = launch_sweep(e->launch, attempt_wanted, e);

@@ -3,9 +3,15 @@
 #include "dispatch/internal.h"
 
 static int refuse_write(Engine *e, const char **ret_sentence, int error) {
-        (void) engine_spoil(e, error);
+        if (error != -ENOSPC || store_staged(e->store))
+                (void) engine_spoil(e, error);
         return engine_refuse(e, ret_sentence, -ENOSPC, "the change could not be written to %s: nothing was changed, try again",
                              e->settings->state_dir);
+}
+
+/* A record that cannot be read costs this one request. */
+static int refuse_read(Engine *e, const char **ret_sentence, int error) {
+        return engine_refuse(e, ret_sentence, -EIO, "the task cannot be read from the database: %s", strerror(-error));
 }
 
 static int refuse_unknown_id(Engine *e, const char **ret_sentence, const Ulid *id) {
@@ -79,7 +85,7 @@ static int submit_again(Engine *e, const Submission *s, Task *ret, const char **
 
         int r = store_task_get(e->store, &s->id, true, &t);
         if (r < 0)
-                return r;
+                return r == -ENOENT ? r : refuse_read(e, ret_sentence, r);
         if (!STREQ(t.name, s->name) || t.version != s->version || !STREQ(t.queue, s->queue ? s->queue : "default") ||
             t.priority != s->priority || t.run_at != s->run_at || !same_parameters(t.parameters, s->parameters))
                 return engine_refuse(e, ret_sentence, -EEXIST, "the id %s belongs to another task already", ulid_format(&s->id, id));
@@ -187,7 +193,7 @@ int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentenc
         if (r == -ENOENT)
                 return refuse_unknown_id(e, ret_sentence, id);
         if (r < 0)
-                return refuse_write(e, ret_sentence, r);
+                return refuse_read(e, ret_sentence, r);
         if (!life_arrow(t.status, LIFE_CANCEL))
                 return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s already", ulid_format(id, s), task_status_to_string(t.status));
         r = engine_writable(e, ret_sentence);
@@ -227,7 +233,7 @@ int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, co
         if (r == -ENOENT)
                 return refuse_unknown_id(e, ret_sentence, id);
         if (r < 0)
-                return refuse_write(e, ret_sentence, r);
+                return refuse_read(e, ret_sentence, r);
         if (!life_arrow(t.status, LIFE_RESUBMIT))
                 return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s: only tasks in a final state can be resubmitted",
                                      ulid_format(id, s), task_status_to_string(t.status));

@@ -1,0 +1,281 @@
+/* What a new daemon makes of started tasks, what the end of the daemon makes of running ones, and a full disk. */
+#include "fixture.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+/* A started task of another boot, as the store would have it. */
+static Ulid started_elsewhere(Fixture *f, const char *name) {
+        Ulid id = submit(f, name, NULL);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+        _cleanup_task_ Task t = {};
+        task_of(f, &id, &t);
+        Definition *d = definition_set_get(engine_definitions(f->engine), name, 1);
+        assert_int_equal(store_attempt_remove(f->store, t.seq, 1), 0);
+        Attempt a = { .task_seq = t.seq, .attempt = 1, .definition_hash = d->hash, .started_at = t.started_at, .outcome = TASK_STARTED,
+                      .exit_status = -1, .boot_id = "00000000000000000000000000000001" };
+        assert_int_equal(store_attempt_add(f->store, &a), 0);
+        assert_int_equal(store_commit(f->store), 0);
+        return id;
+}
+
+static void rebooted(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task a = {}, b = {};
+        Ulid stop = started_elsewhere(f, "many"), again = started_elsewhere(f, "resubmit"), went_on = started_elsewhere(f, "continue"),
+             done = started_elsewhere(f, "many");
+        ExitRecord r = exited(0);
+        attempt_finish(f, seen_of(f, &done), &r);       /* its record reached the disk before the power went */
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        task_of(f, &stop, &a);
+        assert_int_equal(a.status, TASK_STALLED);
+        assert_string_equal(a.last_error, "the host rebooted while the task ran");
+        task_of(f, &again, &b);
+        assert_int_equal(b.status, TASK_STARTED);
+        assert_int_equal(b.attempts, 2);
+        assert_int_equal(b.retry_attempt, 0);
+        assert_int_equal(status_of(f, &went_on), TASK_STALLED);
+        assert_int_equal(status_of(f, &done), TASK_COMPLETED);
+}
+
+static void same_boot(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {};
+        Ulid never = submit(f, "many", NULL), done = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        ExitRecord r = exited(0);
+        attempt_finish(f, seen_of(f, &done), &r);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &done), TASK_COMPLETED);
+        /* Neither a supervisor nor a trace: the same attempt again, after the pause for what came to nothing. */
+        clock_shift(2 * USEC_PER_SEC, 2 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        task_of(f, &never, &t);
+        assert_int_equal(t.status, TASK_STARTED);
+        assert_int_equal(t.attempts, 1);
+        assert_int_equal(seen_of(f, &never)->request.attempt, 1);
+}
+
+/* Killed, and no record: the launcher proves its cgroup empty, then the policy decides. */
+static void supervisor_lost(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {};
+        char path[128], id[ULID_STR_MAX];
+        Ulid task = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        snprintf(path, sizeof path, "%s/%s.1.started", f->settings.record_dir, ulid_format(&task, id));
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(fd >= 0);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        task_of(f, &task, &t);
+        assert_int_equal(t.status, TASK_STALLED);
+        assert_non_null(t.last_error);
+}
+
+static void cancel_survives(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {};
+        const char *s;
+        Ulid id = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(engine_cancel(f->engine, &id, &t, &s), 0);
+        assert_int_equal(run(f), 0);
+        ExitRecord r = exited(0);
+        attempt_finish(f, seen_of(f, &id), &r);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_CANCELLED);
+}
+
+/* ── shutdown ── */
+
+static void is_down(void *userdata) {
+        ((Fixture *) userdata)->down = true;
+}
+
+static bool channel_has(Fixture *f, const Ulid *id, const char *wanted) {
+        char text[512] = "";
+        size_t at = 0;
+        for (ssize_t n; at < sizeof text - 1 && (n = recv(seen_of(f, id)->channel, text + at, sizeof text - 1 - at, MSG_DONTWAIT)) > 0;)
+                at += (size_t) n;
+        return strstr(text, wanted) != NULL;
+}
+
+static void shutdown_policies(void **state) {
+        Fixture *f = *state;
+        Ulid stop = submit(f, "many", NULL), again = submit(f, "resubmit", NULL), on = submit(f, "continue", NULL);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_seen, 3);
+        engine_shutdown(f->engine, is_down, f);
+        Ulid late = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        assert_false(f->down);
+        assert_true(channel_has(f, &stop, "STOP=shutdown"));
+        assert_true(channel_has(f, &again, "STOP=shutdown"));
+        assert_false(channel_has(f, &on, "STOP="));
+        ExitRecord r = exited(-1);
+        r.end_reason = END_SHUTDOWN;
+        r.term_signal = 15;
+        attempt_finish(f, seen_of(f, &stop), &r);
+        attempt_finish(f, seen_of(f, &again), &r);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &stop), TASK_STALLED);
+        assert_int_equal(status_of(f, &again), TASK_SUBMITTED);
+        assert_int_equal(status_of(f, &late), TASK_SUBMITTED);
+        assert_false(f->down);
+        /* As a subprocess `continue` is waited for, and then treated as `stop`. */
+        clock_shift(91 * USEC_PER_SEC, 91 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_true(channel_has(f, &on, "STOP=shutdown"));
+        attempt_finish(f, seen_of(f, &on), &r);
+        assert_int_equal(run(f), 0);
+        assert_true(f->down);
+        assert_int_equal(status_of(f, &on), TASK_STALLED);
+}
+
+static void shutdown_hurry(void **state) {
+        Fixture *f = *state;
+        Ulid on = submit(f, "continue", NULL);
+        assert_int_equal(run(f), 0);
+        engine_shutdown(f->engine, is_down, f);
+        assert_int_equal(run(f), 0);
+        assert_false(channel_has(f, &on, "STOP="));
+        engine_shutdown(f->engine, is_down, f);
+        assert_int_equal(run(f), 0);
+        assert_true(channel_has(f, &on, "STOP=shutdown"));
+        /* One that does not die is given up in the end. */
+        clock_shift(60 * USEC_PER_SEC, 60 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_true(f->down);
+}
+
+static void shutdown_idle(void **state) {
+        Fixture *f = *state;
+        engine_shutdown(f->engine, is_down, f);
+        assert_int_equal(run(f), 0);
+        assert_true(f->down);
+}
+
+/* ── a full disk ── */
+
+static void result_of(EngineWait *w, int result);
+typedef struct Result {
+        EngineWait wait;
+        int result;
+        bool told;
+} Result;
+static void result_of(EngineWait *w, int result) {
+        Result *r = CONTAINER_OF(w, Result, wait);
+        r->result = result;
+        r->told = true;
+}
+
+static void fill(Fixture *f) {
+        static char block[4096];
+        _cleanup_free_ char *path = str_new("%s/filler", f->dir);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        while (write(fd, block, sizeof block) > 0)
+                ;
+        assert_int_equal(errno, ENOSPC);
+}
+
+static void full_disk(void **state) {
+        Fixture *f = calloc(1, sizeof *f);
+        char dir[] = "/tmp/jobbers-dispatch-XXXXXX";
+
+        log_set_level(LOG_CRIT);
+        clock_shift(0, 0);
+        assert_non_null(mkdtemp(dir));
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", dir, "tmpfs", 0, "size=4m") < 0) {
+                (void) rmdir(dir);
+                free(f);
+                if (getenv("STRICT"))
+                        fail_msg("a small file system cannot be mounted here");
+                skip();
+        }
+        fixture_base(f, dir);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        Ulid running = submit(f, "many", NULL);
+        engine_drain(f->engine, false);
+        assert_int_equal(run(f), 0);
+        ExitRecord r = exited(0);
+
+        /* Submissions until the disk is full. What was answered is there, the others are not. */
+        f->settings.max_parameters = 1 << 20;
+        engine_drain(f->engine, true);
+        unsigned good = 0, refused = 0;
+        Ulid last = {};
+        char *text = calloc(1, 50000);
+        memset(text, 'x', 49999);
+        json_t *p = json_pack("{s:s}", "text", text);
+        free(text);
+        for (unsigned i = 0; i < 200 && refused < 3; i++) {
+                Result w = { .wait.fn = result_of };
+                Ulid id;
+                link_init(&w.wait.link);
+                int e = submit_full(f, &(Submission) { .name = "many", .version = 1, .parameters = p }, &id);
+                if (e == 0) {
+                        engine_on_commit(f->engine, &w.wait);
+                        assert_int_equal(run(f), 0);
+                        assert_true(w.told);
+                        e = w.result;
+                }
+                _cleanup_task_ Task t = {};
+                if (e == 0) {
+                        good++;
+                        last = id;
+                        assert_int_equal(store_task_get(f->store, &id, false, &t), 0);
+                } else {
+                        assert_int_equal(e, -ENOSPC);
+                        refused++;
+                        clock_shift((int64_t) i * 2 * USEC_PER_SEC, (int64_t) i * 2 * USEC_PER_SEC);
+                }
+        }
+        json_decref(p);
+        assert_true(good > 5);
+        assert_int_equal(refused, 3);
+
+        /* The outcome of what ran is recorded all the same, or kept until it can be. */
+        attempt_finish(f, seen_of(f, &running), &r);
+        fill(f);
+        assert_int_equal(run(f), 0);
+        _cleanup_free_ char *filler = str_new("%s/filler", f->dir);
+        assert_int_equal(unlink(filler), 0);
+        for (unsigned i = 0; i < 5; i++) {
+                clock_shift(2000 * (int64_t) USEC_PER_SEC + i * 2 * (int64_t) USEC_PER_SEC,
+                            2000 * (int64_t) USEC_PER_SEC + i * 2 * (int64_t) USEC_PER_SEC);
+                assert_int_equal(run(f), 0);
+        }
+        assert_int_equal(status_of(f, &running), TASK_COMPLETED);
+        assert_int_equal(status_of(f, &last), TASK_SUBMITTED);
+        QueueStatus q;
+        engine_queue_at(f->engine, 0, &q);
+        assert_int_equal(q.waiting, good);
+        assert_int_equal(q.running, 0);
+        engine_drain(f->engine, false);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(engine_running(f->engine), 4);
+        fixture_done(f);
+        (void) umount2(dir, MNT_DETACH);
+        (void) rmdir(dir);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
+                TEST(shutdown_idle), cmocka_unit_test(full_disk),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
