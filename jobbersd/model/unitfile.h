@@ -5,7 +5,7 @@
 #include "base/macro.h"
 
 /* Called per assignment, in order; value has no surrounding blanks; "" is an empty assignment. section is "" before the
- * first header. Return < 0 to stop. */
+ * first header. Called with key NULL for each section header, so that an empty section can be told from none. Return < 0 to stop. */
 typedef int (*unitfile_assign_fn)(void *userdata, unsigned line, const char *section, const char *key, const char *value);
 /* Called per syntax error or by the owner for a bad value: one sentence without a full stop. */
 typedef void (*unitfile_error_fn)(void *userdata, unsigned line, const char *sentence);

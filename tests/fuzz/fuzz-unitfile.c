@@ -18,6 +18,10 @@ static bool blank(char c) {
 static int assign(void *userdata, unsigned line, const char *section, const char *key, const char *value) {
         size_t n = strlen(value);
 
+        if (!key) {
+                expect(line > 0 && section[0] != 0 && !strpbrk(section, "\n[]"));
+                return 0;
+        }
         expect(line > 0 && key[0] != 0 && !strpbrk(key, "\n=") && !strchr(value, '\n') && !strpbrk(section, "\n]"));
         expect(n == 0 || (!blank(value[0]) && !blank(value[n - 1])));
         return 0;
