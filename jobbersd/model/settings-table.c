@@ -1,0 +1,194 @@
+/* settings-table.c: every setting there is (SPEC 10). The file, the flags, --help, jobbersd(8) and the checks all come from here. */
+#include "model/settings-table.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/str.h"
+
+#define FIELD(member) .offset = offsetof(Settings, member)
+#define KIB UINT64_C(1024)
+#define GIB (KIB * KIB * KIB)
+#define SECONDS(n) ((n) * USEC_PER_SEC)
+#define CENTURY SECONDS(UINT64_C(36525) * 86400)
+#define TASK_DIRS JOBBERS_SYSCONFDIR "/jobbers/tasks.d /run/jobbers/tasks.d /usr/local/lib/jobbers/tasks.d /usr/lib/jobbers/tasks.d"
+
+const Setting settings_table[N_SETTINGS] = {
+        { "config", "FILE", SETTING_PATH, FIELD(config), .flag_only = true,
+          .system = JOBBERS_SYSCONFDIR "/jobbers/jobbersd.conf", .user = "$XDG_CONFIG_HOME/jobbers/jobbersd.conf",
+          .help = "The settings file. FILE.d/*.conf are read after it." },
+        { "system", NULL, SETTING_SYSTEM, FIELD(user_mode), .flag_only = true, .system = "(for root)",
+          .help = "Work for the whole system: needs the users jobbers and jobbers-task." },
+        { "user", NULL, SETTING_USER, FIELD(user_mode), .flag_only = true, .system = "(for everyone else)",
+          .help = "Work for the calling user alone. Tasks run as that user: this is no security boundary." },
+        { "state-dir", "DIR", SETTING_PATH, FIELD(state_dir), .system = "/var/lib/jobbers", .user = "$XDG_STATE_HOME/jobbers",
+          .help = "Database, exit records and logs." },
+        { "task-dir", "DIR", SETTING_PATHS, FIELD(task_dirs), .system = TASK_DIRS, .user = "$XDG_CONFIG_HOME/jobbers/tasks.d " TASK_DIRS,
+          .help = "Where *.task files are; the first directory wins. Repeatable; replaces all of the defaults." },
+        { "libexec-dir", "DIR", SETTING_PATH, FIELD(libexec_dir), .system = "/usr/libexec/jobbers",
+          .help = "Where an ExecStart= that is not absolute begins." },
+        { "listen", "ADDRESS", SETTING_LISTEN, FIELD(listen), .system = "127.0.0.1:8000 unix:/run/jobbers/jobbers.sock",
+          .user = "127.0.0.1:8000 unix:$RUN_DIR/jobbers.sock",
+          .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH. Repeatable; replaces the defaults." },
+        { "token-file", "FILE", SETTING_PATH, FIELD(token_file), .system = JOBBERS_SYSCONFDIR "/jobbers/token", .user = "$STATE_DIR/token",
+          .help = "The bearer token that TCP clients must show; made with mode 0600 when missing." },
+        { "no-auth", NULL, SETTING_BOOL, FIELD(no_auth), .system = "no",
+          .help = "Ask no token on TCP. For a developer's own machine: refused as root and on any address but loopback." },
+        { "allow-host", "HOST", SETTING_WORDS, FIELD(allow_hosts),
+          .help = "One more name that requests over TCP may use as Host. Repeatable." },
+        { "allow-origin", "ORIGIN", SETTING_WORDS, FIELD(allow_origins),
+          .help = "An Origin whose web pages may call. Repeatable." },
+        { "role", "NAME[:SLOTS]", SETTING_ROLES, FIELD(roles), .min = 1, .max = 65536, .system = "default",
+          .help = "Serve the queues of this role, with that many slots of its own. Repeatable. WORKER_ROLE in the environment does the "
+                  "same where no role is set." },
+        { "slots", "N", SETTING_UNSIGNED, FIELD(slots), .min = 1, .max = 65536, .system = "(2 per CPU)",
+          .help = "Tasks that run at once in a role that does not say itself." },
+        { "launcher", "KIND", SETTING_LAUNCHER, FIELD(launcher), .system = "auto",
+          .help = "scope: a transient systemd scope for each attempt; subprocess: a cgroup of its own where one can be made; auto: scope "
+                  "where a systemd manager answers." },
+        { "default-user", "USER", SETTING_USER_NAME, FIELD(default_user), .system = "jobbers-task", .user = "(the caller)",
+          .help = "As whom tasks run whose definition has no User=." },
+        { "shutdown-timeout", "TIME", SETTING_SPAN, FIELD(shutdown_timeout), .max = CENTURY, .system = "90s",
+          .help = "How long a stop waits for tasks; what is left is then treated as OnShutdown=stop and killed." },
+        { "completed-task-age", "TIME", SETTING_AGE, FIELD(completed_task_age), .max = CENTURY, .system = "7d",
+          .help = "How long final tasks are kept. 0 keeps them for ever." },
+        { "dlq-age", "TIME", SETTING_AGE, FIELD(dlq_age), .max = CENTURY, .system = "30d",
+          .help = "How long dead letters are kept. 0 keeps them for ever." },
+        { "log-age", "TIME", SETTING_AGE, FIELD(log_age), .max = CENTURY, .system = "7d",
+          .help = "How long log files of tasks are kept. 0 keeps them for ever." },
+        { "max-body", "SIZE", SETTING_SIZE, FIELD(max_body), .min = 1, .max = GIB, .system = "1M",
+          .help = "Largest body of a request." },
+        { "max-parameters", "SIZE", SETTING_SIZE, FIELD(max_parameters), .min = 1, .max = GIB, .system = "256K",
+          .help = "Largest parameters of a task." },
+        { "max-result", "SIZE", SETTING_SIZE, FIELD(max_result), .min = 1, .max = GIB, .system = "1M",
+          .help = "Largest result of a task." },
+        { "max-log", "SIZE", SETTING_SIZE, FIELD(max_log), .min = 1, .max = KIB * GIB, .system = "16M",
+          .help = "Largest log file of a task; the oldest is cut, with a mark." },
+        { "max-connections", "N", SETTING_UNSIGNED, FIELD(max_connections), .min = 1, .max = 65536, .system = "512",
+          .help = "Clients at once." },
+        { "header-timeout", "TIME", SETTING_SPAN, FIELD(header_timeout), .min = 1, .max = CENTURY, .system = "10s",
+          .help = "How long a client may take over the headers of a request." },
+        { "request-timeout", "TIME", SETTING_SPAN, FIELD(request_timeout), .min = 1, .max = CENTURY, .system = "30s",
+          .help = "How long a whole request may take. Long polls and followed logs have limits of their own." },
+        { "log-level", "LEVEL", SETTING_LOG_LEVEL, FIELD(log_level), .system = "info",
+          .help = "err, warning, notice, info or debug." },
+};
+
+/* Letters and digits alone, so that StateDir, state-dir and STATE_DIR are one. */
+static int next_letter(const char **s, const char *end) {
+        while (*s < end && (**s == '-' || **s == '_'))
+                ++*s;
+        return *s < end ? tolower((unsigned char) *(*s)++) : 0;
+}
+
+static bool same_name(const char *a, const char *b, size_t b_len) {
+        const char *a_end = a + strlen(a), *b_end = b + b_len;
+        for (;;) {
+                int x = next_letter(&a, a_end), y = next_letter(&b, b_end);
+                if (x != y)
+                        return false;
+                if (x == 0)
+                        return true;
+        }
+}
+
+const Setting *setting_find(const char *name, size_t len) {
+        for (size_t i = 0; i < N_SETTINGS; i++)
+                if (same_name(settings_table[i].flag, name, len))
+                        return settings_table + i;
+        return NULL;
+}
+
+bool setting_is_list(const Setting *t) {
+        return t->type == SETTING_PATHS || t->type == SETTING_LISTEN || t->type == SETTING_WORDS || t->type == SETTING_ROLES;
+}
+
+/* ── printing ── */
+
+#define HELP_INDENT 26
+#define HELP_WIDTH 80
+
+/* Words of `text` from column `column` on, lines broken before HELP_WIDTH. */
+static void print_wrapped(FILE *f, const char *text, int column) {
+        while (*text) {
+                int n = (int) strcspn(text, " ");
+                if (column > HELP_INDENT && column + 1 + n >= HELP_WIDTH) {
+                        fprintf(f, "\n%*s", HELP_INDENT, "");
+                        column = HELP_INDENT;
+                } else if (column > HELP_INDENT) {
+                        fputc(' ', f);
+                        column++;
+                }
+                fprintf(f, "%.*s", n, text);
+                column += n;
+                text += n;
+                text += strspn(text, " ");
+        }
+        fputc('\n', f);
+}
+
+/* "Default: X; in user mode Y." or "". */
+static char *default_sentence(const Setting *t) {
+        if (!t->system)
+                return strdup("");
+        if (t->user)
+                return str_new(" Default: %s; in user mode %s.", t->system, t->user);
+        return str_new(" Default%s%s.", t->system[0] == '(' ? " " : ": ", t->system);
+}
+
+void settings_print_help(FILE *f) {
+        for (size_t i = 0; i < N_SETTINGS; i++) {
+                const Setting *t = settings_table + i;
+                _cleanup_free_ char *tail = default_sentence(t), *text = tail ? str_new("%s%s", t->help, tail) : NULL;
+                int n = fprintf(f, "  --%s%s%s", t->flag, t->value ? "=" : "", t->value ?: "");
+                if (n >= HELP_INDENT)
+                        fprintf(f, "\n%*s", HELP_INDENT, "");
+                else
+                        fprintf(f, "%*s", HELP_INDENT - n, "");
+                print_wrapped(f, text ?: t->help, HELP_INDENT);
+        }
+}
+
+static void print_troff(FILE *f, const char *s) {
+        for (; *s; s++)
+                if (*s == '-')
+                        fputs("\\-", f);
+                else if (*s == '\\')
+                        fputs("\\e", f);
+                else
+                        fputc(*s, f);
+}
+
+/* The key as the file has it: "state-dir" is StateDir. */
+static void print_key(FILE *f, const char *flag) {
+        bool upper = true;
+        for (; *flag; flag++) {
+                if (*flag != '-')
+                        fputc(upper ? toupper((unsigned char) *flag) : *flag, f);
+                upper = *flag == '-';
+        }
+}
+
+void settings_print_man(FILE *f) {
+        for (size_t i = 0; i < N_SETTINGS; i++) {
+                const Setting *t = settings_table + i;
+                _cleanup_free_ char *tail = default_sentence(t);
+                fputs(".TP\n.B ", f);
+                print_troff(f, "--");
+                print_troff(f, t->flag);
+                if (t->value) {
+                        fputs("=\\fI", f);
+                        print_troff(f, t->value);
+                        fputs("\\fP", f);
+                }
+                if (!t->flag_only) {
+                        fputs("\\fR, \\fB", f);
+                        print_key(f, t->flag);
+                        fputs("=\\fP", f);
+                }
+                fputc('\n', f);
+                print_troff(f, t->help);
+                print_troff(f, tail ?: "");
+                fputc('\n', f);
+        }
+}
