@@ -1,0 +1,170 @@
+/* cgroup-base.c: finding the place where the cgroups of attempts are made, and proving at the launcher's start that it works. */
+#include "jobbers-run/cgroup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
+
+static bool is_delegated(int fd) {
+        static const char *const names[] = { "trusted.delegate", "user.delegate" };
+        char value[4];
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (fgetxattr(fd, names[i], value, sizeof value) == 1 && value[0] == '1')
+                        return true;
+        return false;
+}
+
+/* A cgroup with controllers for its children holds no processes: ours go to a leaf. */
+static int move_to_leaf(int fd) {
+        char buf[4096];
+        if (mkdirat(fd, LEAF, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        _cleanup_close_ int leaf = openat(fd, LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+        if (leaf < 0 || procs < 0)
+                return -errno;
+        ssize_t n = read(procs, buf, sizeof buf - 1);
+        if (n < 0)
+                return -errno;
+        buf[n] = '\0';
+        char *state;
+        for (char *word = strtok_r(buf, "\n", &state); word; word = strtok_r(NULL, "\n", &state)) {
+                int r = cgroup_write(leaf, "cgroup.procs", word);
+                if (r < 0 && r != -ESRCH)
+                        return r;
+        }
+        return 0;
+}
+
+/* Each by itself: one that is missing does not cost the others. True when it is on for the children. */
+static bool controller_enable(int fd, const char *name) {
+        char word[16], buf[256];
+        snprintf(word, sizeof word, "+%s", name);
+        (void) cgroup_write(fd, "cgroup.subtree_control", word);
+        _cleanup_close_ int file = openat(fd, "cgroup.subtree_control", O_RDONLY | O_CLOEXEC);
+        ssize_t n = file < 0 ? -1 : read(file, buf, sizeof buf - 1);
+        if (n < 0)
+                return false;
+        buf[n] = '\0';
+        char *state;
+        for (char *w = strtok_r(buf, " \n", &state); w; w = strtok_r(NULL, " \n", &state))
+                if (STREQ(w, name))
+                        return true;
+        return false;
+}
+
+static void controllers_enable(CgroupBase *b, int own_fd) {
+        bool systemd = access("/run/systemd/system", F_OK) >= 0;
+        if (is_delegated(own_fd)) {
+                int r = move_to_leaf(own_fd);
+                if (r < 0)
+                        log_warning_errno(r, "cannot move to a cgroup of its own below %s", b->path);
+        } else if (systemd)
+                return;         /* somebody else's tree */
+        static const char *const names[] = { "memory", "cpu", "io", "pids" };
+        bool *const have[] = { &b->has_memory, &b->has_cpu, &b->has_io, &b->has_pids };
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                *have[i] = controller_enable(own_fd, names[i]) && controller_enable(b->fd, names[i]);
+}
+
+/* Creates a process inside a new cgroup, ends it by cgroup.kill, removes the cgroup. */
+static int try_out(const CgroupBase *b) {
+        char name[32];
+        siginfo_t info;
+        int r;
+
+        snprintf(name, sizeof name, "probe-%d", (int) getpid());
+        if (mkdirat(b->fd, name, 0755) < 0)
+                return -errno;
+        _cleanup_close_ int fd = openat(b->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0) {
+                r = -errno;
+                goto out;
+        }
+        pid_t pid = (pid_t) syscall(SYS_clone, (unsigned long) SIGCHLD, NULL, NULL, NULL, NULL);
+        if (pid < 0) {
+                r = -errno;
+                goto out;
+        }
+        if (pid == 0) {
+                if (cgroup_write(fd, "cgroup.procs", "0") < 0)
+                        _exit(1);
+                (void) raise(SIGSTOP);          /* "I am in" */
+                _exit(2);
+        }
+        r = waitid(P_PID, (id_t) pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0 ? -errno : info.si_code != CLD_STOPPED ? -EPERM : 0;
+        if (r >= 0)
+                r = cgroup_write(fd, "cgroup.kill", "1");
+        if (r < 0)
+                (void) kill(pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+out:
+        (void) cgroup_remove(b->fd, name);
+        return r;
+}
+
+int cgroup_base_open(CgroupBase *b, const char *instance) {
+        _cleanup_free_ char *mount = NULL, *own = NULL, *own_path = NULL;
+        _cleanup_close_ int own_fd = -1;
+        int r;
+
+        *b = CGROUP_BASE_INIT;
+        r = cgroup_mount_point(&mount);
+        if (r >= 0)
+                r = cgroup_of_pid(0, &own);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EOPNOTSUPP;
+        /* In a leaf already (a launcher that was started in one): its parent is the subtree. */
+        size_t len = strlen(own);
+        if (len > strlen("/" LEAF) && STREQ(own + len - strlen("/" LEAF), "/" LEAF))
+                own[len - strlen("/" LEAF)] = '\0';
+        else if (STREQ(own, "/"))
+                own[0] = '\0';
+        own_path = str_new("%s%s", mount, own);
+        b->path = str_new("%s%s/%s", mount, own, instance);
+        b->name = str_new("%s/%s", own, instance);
+        if (!own_path || !b->path || !b->name) {
+                r = -ENOMEM;
+                goto fail;
+        }
+        own_fd = open(own_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (own_fd < 0 || (mkdirat(own_fd, instance, 0755) < 0 && errno != EEXIST)) {
+                r = -EOPNOTSUPP;
+                goto fail;
+        }
+        b->fd = openat(own_fd, instance, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (b->fd < 0) {
+                r = -EOPNOTSUPP;
+                goto fail;
+        }
+        controllers_enable(b, own_fd);
+        r = try_out(b);
+        if (r < 0) {
+                log_full(LOG_DEBUG, r, "cgroups cannot be used in %s", b->path);
+                r = r == -ENOMEM ? r : -EOPNOTSUPP;
+                goto fail;
+        }
+        return 0;
+fail:
+        cgroup_base_close(b);
+        return r;
+}
+
+void cgroup_base_close(CgroupBase *b) {
+        free(b->path);
+        free(b->name);
+        fd_close(b->fd);
+        *b = CGROUP_BASE_INIT;
+}

@@ -1,0 +1,43 @@
+/* cgroup.h: cgroup v2 by hand: where ours may be made, and reading, signalling, killing and removing one.
+ *
+ * Used by the containment of attempts and by the launcher, who ends what a killed supervisor left behind. */
+#pragma once
+
+#include "base/macro.h"
+
+typedef struct CgroupBase {
+        int fd;                 /* the directory that holds the attempts' cgroups, -1 without one */
+        char *path;             /* its file system path */
+        char *name;             /* the same as /proc/PID/cgroup shows it */
+        bool has_memory, has_cpu, has_io, has_pids;
+} CgroupBase;
+
+#define CGROUP_BASE_INIT ((CgroupBase) { .fd = -1 })
+
+/* Finds a v2 hierarchy in which we may make cgroups below our own, makes BASE/<instance> and tries it out: creating a process in a new
+ * cgroup, cgroup.kill. In a subtree that systemd delegated to us our own process moves to a leaf and controllers are turned on.
+ * -EOPNOTSUPP when there is none. */
+int cgroup_base_open(CgroupBase *b, const char *instance);
+void cgroup_base_close(CgroupBase *b);
+
+/* The own (pid 0) or another's v2 path, "/…"; -errno. Caller frees. */
+int cgroup_of_pid(pid_t pid, char **ret);
+/* The mount point of the v2 hierarchy; -ENOENT. Caller frees. */
+int cgroup_mount_point(char **ret);
+/* True when `name` is `of` or below it. */
+bool cgroup_name_within(const char *name, const char *of);
+
+int cgroup_write(int dir_fd, const char *file, const char *value);
+/* A file with one number; "max" is UINT64_MAX. */
+int cgroup_read_u64(int dir_fd, const char *file, uint64_t *ret);
+/* "key value" lines; the sum over lines of "key=value" pairs (io.stat) when `pairs`. -ENOENT when the key is not there. */
+int cgroup_read_key(int dir_fd, const char *file, const char *key, uint64_t *ret);
+int cgroup_read_pairs(int dir_fd, const char *file, const char *key, uint64_t *ret);
+/* 1, 0 or -errno; events_fd is an open cgroup.events. */
+int cgroup_populated(int events_fd);
+int cgroup_open_events(int dir_fd);
+/* A signal to every process in it and below, by pidfds that were checked to be still members. Returns how many got it, or -errno. */
+int cgroup_signal(int dir_fd, int signal);
+int cgroup_kill(int dir_fd);
+/* Removes an empty cgroup and empty ones below it. -EBUSY while it is populated. */
+int cgroup_remove(int parent_fd, const char *name);

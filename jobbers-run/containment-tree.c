@@ -1,0 +1,122 @@
+/* containment-tree.c: attempts held by nothing but descent: the supervisor is a subreaper, so that whatever a task forks off remains a
+ * descendant of it. Holds as long as the supervisor lives; the main process is tied to that life, its children are not. */
+#include "jobbers-run/containment.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "launch/wire.h"
+
+#define PASSES 16
+#define DEPTH_MAX 100000        /* no chain of parents is longer: pid numbers might be recycled into a ring while we walk */
+
+/* The parent, 0 when there is no such process. Field 4 of stat, after the name in brackets, which may hold anything. */
+static pid_t parent_of(pid_t pid) {
+        char path[64], buf[512];
+        snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+        if (n <= 0)
+                return 0;
+        buf[n] = '\0';
+        int parent;
+        char *end = strrchr(buf, ')');
+        return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static bool tree_holds(Containment *c, pid_t pid) {
+        pid_t self = getpid();
+        for (unsigned depth = 0; pid > 1 && depth < DEPTH_MAX; depth++) {
+                if (pid == self)
+                        return depth > 0;
+                pid = parent_of(pid);
+        }
+        return false;
+}
+
+/* How many got it for the first time; `done` is a bitmap by pid, so that each gets it once. */
+static int signal_pass(Containment *c, int signal, uint8_t *done, size_t done_bits) {
+        DIR *dir = opendir("/proc");
+        int n = 0;
+        if (!dir)
+                return 0;
+        for (struct dirent *e; (e = readdir(dir));) {
+                uint64_t number;
+                if (parse_u64(e->d_name, &number) < 0 || number == 0 || number >= done_bits || (done[number / 8] & (1 << (number % 8))))
+                        continue;
+                pid_t pid = (pid_t) number;
+                /* The pidfd first: what is verified after that cannot become somebody else. */
+                _cleanup_close_ int pidfd = pidfd_open(pid, 0);
+                if (pidfd < 0 || !tree_holds(c, pid) || pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
+                        continue;
+                done[number / 8] |= (uint8_t) (1 << (number % 8));
+                n++;
+        }
+        closedir(dir);
+        return n;
+}
+
+static void tree_signal_all(Containment *c, int signal) {
+        const size_t bits = 1U << 22;           /* PID_MAX_LIMIT */
+        _cleanup_free_ uint8_t *done = calloc(1, bits / 8);
+        if (!done) {
+                if (c->main_pid > 0)
+                        (void) kill(c->main_pid, signal);
+                return;
+        }
+        for (unsigned i = 0; i < PASSES && signal_pass(c, signal, done, bits) > 0; i++)
+                ;
+}
+
+static void tree_kill_all(Containment *c) {
+        tree_signal_all(c, SIGKILL);
+}
+
+static int tree_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
+        return 0;
+}
+
+static pid_t tree_spawn(Containment *c, ChildPlan *plan) {
+        plan->die_with_parent = true;
+        return child_spawn(plan, 0);
+}
+
+static bool tree_reaped(Containment *c, pid_t pid) {
+        return false;
+}
+
+/* Every descendant is or becomes our child. */
+static int tree_is_empty(Containment *c, bool no_children) {
+        return no_children;
+}
+
+static int tree_watch(Containment *c, short *ret_events) {
+        return -1;
+}
+
+static void tree_account(Containment *c, ExitRecord *record) {
+}
+
+static void tree_cleanup(Containment *c) {
+}
+
+const ContainmentDriver containment_tree = {
+        .name = "tree",
+        .flag = LAUNCHER_HOLDS_TREE,
+        .prepare = tree_prepare,
+        .spawn = tree_spawn,
+        .signal_all = tree_signal_all,
+        .kill_all = tree_kill_all,
+        .reaped = tree_reaped,
+        .is_empty = tree_is_empty,
+        .watch = tree_watch,
+        .holds = tree_holds,
+        .account = tree_account,
+        .cleanup = tree_cleanup,
+};

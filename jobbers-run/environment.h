@@ -1,0 +1,11 @@
+/* environment.h: a task's environment, from scratch (SPEC 4). */
+#pragma once
+
+#include "jobbers-run/job.h"
+
+/* NULL-terminated, freed with strv_free. -errno with a sentence in *ret_sentence when an EnvironmentFile= cannot be read. */
+int environment_build(const Job *job, const AttemptDir *dir, char ***ret, char **ret_sentence);
+/* Adds the assignments of an EnvironmentFile='s text to *env; later ones win. Lines it cannot read are skipped. */
+int environment_parse(const char *text, char ***env);
+/* Sets NAME=VALUE in *env, replacing what was there. */
+int environment_put(char ***env, const char *assignment);

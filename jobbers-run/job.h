@@ -1,0 +1,34 @@
+/* job.h: all that a supervisor needs to know of its attempt, collected by the launcher (or the terminal mode) before the fork. */
+#pragma once
+
+#include "base/str.h"
+#include "base/ulid.h"
+#include "jobbers-run/place.h"
+#include "jobbers-run/user.h"
+#include "model/definition.h"
+
+struct ContainmentDriver;
+struct CgroupBase;
+
+typedef enum OutputKind {
+        OUTPUT_FILE,            /* log_dir/ID.log, capped */
+        OUTPUT_JOURNAL_STREAM,  /* the task writes to journald itself: in a scope, whose name marks the lines */
+        OUTPUT_JOURNAL_RELAY,   /* lines are read here and sent with the task's fields */
+        OUTPUT_DESCRIPTOR,      /* terminal mode: straight to one of our own descriptors */
+} OutputKind;
+
+typedef struct Job {
+        const Settings *settings;
+        const Place *place;
+        const Definition *definition;
+        const RunUser *user;
+        const struct ContainmentDriver *driver;
+        const struct CgroupBase *cgroup_base;   /* NULL without one */
+        Ulid task_id;
+        unsigned attempt, retry_attempt;
+        char queue[NAME_LEN_MAX + 1];
+        int parameters_fd, channel_fd;          /* owned by the supervisor */
+        int lock_fd;                            /* wire.h, ORDER; -1 without */
+        OutputKind output;
+        int output_fd;                          /* with OUTPUT_DESCRIPTOR */
+} Job;

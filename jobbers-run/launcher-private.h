@@ -1,0 +1,71 @@
+/* launcher-private.h: what the launcher's files know of each other.
+ *
+ *   launcher.c         the loop, the connection, hello
+ *   launcher-start.c   start: checking, finding definition and user, fork
+ *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
+ *   launcher-scope.c   scope mode: talking to systemd */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "jobbers-run/cgroup.h"
+#include "jobbers-run/containment.h"
+#include "jobbers-run/place.h"
+#include "jobbers-run/user.h"
+#include "launch/wire.h"
+
+typedef struct Scopes Scopes;
+
+/* A user that was looked up, for as long as its definition is in force. */
+typedef struct UserEntry {
+        uint64_t hash;                  /* the key */
+        RunUser user;
+} UserEntry;
+
+typedef struct Launcher {
+        const Settings *settings;
+        Identity daemon;
+        Place place;
+        CgroupBase base;
+        const ContainmentDriver *driver;        /* of attempts that are not in scopes */
+        Scopes *scopes;                         /* NULL unless systemd answers and may be used */
+        bool has_journal;
+        DefinitionSet *definitions;
+        Map *users;
+        sd_event *event;
+        int listen_fd, conn_fd, lock_fd;
+        sd_event_source *listen_io, *conn_io, *lock_timer;
+        bool is_child;                          /* leaves when its one connection ends */
+        bool greeted;
+        uint64_t connection;                    /* number of the present one: late answers to an earlier one are dropped */
+        Link kills;                             /* of Kill */
+        int exit_status;
+} Launcher;
+
+/* Answers a request; text may be NULL. Nothing happens when its connection is gone. */
+void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const char *text);
+/* Closes what a supervisor must not hold: called in the fresh fork. */
+void launcher_close_fds(Launcher *l);
+
+/* launcher-start.c: takes the descriptors. */
+void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
+int launcher_load_definitions(Launcher *l);
+void launcher_forget_users(Launcher *l);
+
+/* launcher-end.c */
+void launcher_signal(Launcher *l, const LauncherRequest *q);
+void launcher_kill(Launcher *l, const LauncherRequest *q);
+void launcher_forget(Launcher *l, const LauncherRequest *q);
+void launcher_kills_free(Launcher *l);
+void launcher_kills_close_fds(Launcher *l);
+
+/* launcher-scope.c */
+int scopes_new(Launcher *l, Scopes **ret);              /* -EOPNOTSUPP: no systemd manager answers */
+void scopes_free(Scopes *s);
+void scopes_close_fds(Scopes *s);                       /* in a fork */
+bool scopes_ready(const Scopes *s);
+/* Asks for the attempt's scope around the supervisor; replies to the request when it is in there, or with the failure. */
+void scopes_add(Scopes *s, const LauncherRequest *q, const Definition *d, pid_t supervisor);
+void scopes_slice(Scopes *s, const LauncherRequest *q);

@@ -1,0 +1,179 @@
+/* launcher-start.c: `start`. A request names things; everything else (what to run, as whom, with which limits) is looked up here, in files
+ * that the daemon cannot write. The supervisor is a fork without exec: this process stays small for its sake. */
+#include "jobbers-run/launcher-private.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "jobbers-run/supervisor.h"
+
+#ifdef JOBBERS_COVERAGE
+void __gcov_dump(void);
+#else
+static void __gcov_dump(void) {
+}
+#endif
+
+/* ── definitions and users ── */
+
+static void on_problem(void *userdata, const char *path, unsigned line, const char *sentence) {
+        if (line > 0)
+                log_warning("%s:%u: %s", path, line, sentence);
+        else
+                log_warning("%s: %s", path, sentence);
+}
+
+void launcher_forget_users(Launcher *l) {
+        size_t cursor = 0;
+        void *value;
+        while (map_next(l->users, &cursor, &value)) {
+                UserEntry *e = value;
+                (void) map_remove(l->users, &e->hash, sizeof e->hash);
+                run_user_done(&e->user);
+                free(e);
+        }
+}
+
+int launcher_load_definitions(Launcher *l) {
+        int r = definition_set_load(l->definitions, l->settings, on_problem, NULL);
+        launcher_forget_users(l);
+        return r < 0 ? log_error_errno(r, "cannot read the task definitions") : 0;
+}
+
+/* A definition that is not known by its hash may have been installed since: look once. */
+static Definition *definition_find(Launcher *l, const LauncherRequest *q) {
+        Definition *d = definition_set_get_hash(l->definitions, q->definition_hash);
+        if (!d && launcher_load_definitions(l) >= 0)
+                d = definition_set_get_hash(l->definitions, q->definition_hash);
+        return d && STREQ(d->name, q->name) && d->version == q->version ? d : NULL;
+}
+
+static int user_find(Launcher *l, const Definition *d, const RunUser **ret, char **ret_sentence) {
+        UserEntry *e = map_get(l->users, &d->hash, sizeof d->hash);
+        if (!e) {
+                e = calloc(1, sizeof *e);
+                if (!e)
+                        return -ENOMEM;
+                e->hash = d->hash;
+                int r = run_user_resolve(l->settings, d, &e->user, ret_sentence);
+                if (r >= 0)
+                        r = map_put(l->users, &e->hash, sizeof e->hash, e);
+                if (r < 0) {
+                        run_user_done(&e->user);
+                        free(e);
+                        return r;
+                }
+        }
+        *ret = &e->user;
+        return 0;
+}
+
+/* ── checks ── */
+
+static int descriptors_check(Launcher *l, int parameters_fd, int channel_fd, const char **ret_why) {
+        struct stat st;
+        int type;
+        socklen_t len = sizeof type;
+        if (fstat(parameters_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+                *ret_why = "the parameters are not a file";
+                return -EINVAL;
+        }
+        if ((uint64_t) st.st_size > l->settings->max_parameters) {
+                *ret_why = "the parameters are larger than --max-parameters allows";
+                return -EFBIG;
+        }
+        if (getsockopt(channel_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+                *ret_why = "the channel is not a socket of the right type";
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static bool use_scope(Launcher *l, const Definition *d) {
+        return d->launcher == LAUNCHER_SUBPROCESS ? false : l->scopes != NULL;
+}
+
+static OutputKind output_kind(const Launcher *l, bool scope) {
+        return !l->has_journal ? OUTPUT_FILE : scope ? OUTPUT_JOURNAL_STREAM : OUTPUT_JOURNAL_RELAY;
+}
+
+/* ── fork ── */
+
+static _Noreturn void supervisor_main(Launcher *l, Job *job) {
+        launcher_close_fds(l);
+        int status = supervisor_run(job);
+        __gcov_dump();
+        _exit(status);
+}
+
+void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd) {
+        _cleanup_close_ int parameters = parameters_fd, channel = channel_fd;
+        _cleanup_free_ char *sentence = NULL;
+        const RunUser *user = NULL;
+        const char *why = NULL;
+        int r;
+
+        /* Refusals go out before the copies are closed: the daemon sees the end of the channel after the reason for it. */
+        if (q->attempt == 0) {
+                launcher_reply(l, q, -EINVAL, "attempts count from 1");
+                return;
+        }
+        r = descriptors_check(l, parameters, channel, &why);
+        if (r < 0) {
+                launcher_reply(l, q, r, why);
+                return;
+        }
+        Definition *d = definition_find(l, q);
+        if (!d) {
+                launcher_reply(l, q, -ESTALE, "the launcher knows no definition with this hash, also after reading the files again");
+                return;
+        }
+        bool scope = use_scope(l, d);
+        if (d->launcher == LAUNCHER_SCOPE && !scope) {
+                launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
+                return;
+        }
+        if (scope && !scopes_ready(l->scopes)) {
+                launcher_reply(l, q, -EAGAIN, "systemd does not answer just now");
+                return;
+        }
+        r = user_find(l, d, &user, &sentence);
+        if (r < 0) {
+                launcher_reply(l, q, r, sentence ?: "its user cannot be looked up");
+                return;
+        }
+
+        Job job = {
+                .settings = l->settings,
+                .place = &l->place,
+                .definition = d,
+                .user = user,
+                .driver = scope ? &containment_scope : l->driver,
+                .cgroup_base = scope ? NULL : &l->base,
+                .task_id = q->task_id,
+                .attempt = q->attempt,
+                .retry_attempt = q->retry_attempt,
+                .parameters_fd = parameters,
+                .channel_fd = channel,
+                .lock_fd = l->lock_fd,
+                .output = output_kind(l, scope),
+                .output_fd = -1,
+        };
+        snprintf(job.queue, sizeof job.queue, "%s", q->queue);
+        pid_t pid = fork();
+        if (pid == 0)
+                supervisor_main(l, &job);
+        if (pid < 0) {
+                launcher_reply(l, q, -errno, "no process can be created for its supervisor");
+                return;
+        }
+        if (scope)
+                scopes_add(l->scopes, q, d, pid);
+        else if (l->scopes)
+                launcher_reply(l, q, 0, NULL);  /* the daemon of a launcher with scopes waits for a word */
+}

@@ -1,0 +1,331 @@
+/* launcher.c: the privileged process: waits for the daemon, says hello, does what fixed verbs ask for. One daemon at a time; a second one
+ * waits in the listening socket until the first is gone. */
+#include "jobbers-run/launcher.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "jobbers-run/launcher-private.h"
+
+#define LOCK_AGAIN (2 * USEC_PER_MSEC)          /* stragglers need no longer */
+#define REQUESTS_AT_ONCE 32
+#define JOURNAL_SOCKET "/run/systemd/journal/stdout"
+
+void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const char *text) {
+        LauncherReply reply = { .verb = q->verb, .cookie = q->cookie, .result = result };
+        if (l->conn_fd < 0)
+                return;
+        if (text)
+                snprintf(reply.text, sizeof reply.text, "%s", text);
+        /* Blocking: the daemon reads its replies, and losing one would lose an attempt's end. */
+        int r = fd_send(l->conn_fd, &reply, sizeof reply, NULL, 0, 0);
+        if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+                log_warning_errno(r, "cannot answer the daemon");
+}
+
+void launcher_close_fds(Launcher *l) {
+        fd_close(l->conn_fd);
+        fd_close(l->listen_fd);
+        fd_close(sd_event_get_fd(l->event));
+        launcher_kills_close_fds(l);
+        if (l->scopes)
+                scopes_close_fds(l->scopes);
+}
+
+/* ── the connection ── */
+
+static void connection_watch_listener(Launcher *l, bool on) {
+        if (l->listen_io)
+                (void) sd_event_source_set_enabled(l->listen_io, on ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+/* Everything that was in it has been done; the supervisors of it keep their copies of the lock. */
+static void connection_end(Launcher *l) {
+        l->conn_io = sd_event_source_disable_unref(l->conn_io);
+        l->lock_timer = sd_event_source_disable_unref(l->lock_timer);
+        l->conn_fd = fd_close(l->conn_fd);
+        l->lock_fd = fd_close(l->lock_fd);
+        l->greeted = false;
+        l->connection++;
+        if (l->is_child)
+                (void) sd_event_exit(l->event, 0);
+        else
+                connection_watch_listener(l, true);
+}
+
+static uint32_t launcher_flags(const Launcher *l) {
+        uint32_t flags = l->scopes ? LAUNCHER_HOLDS_SCOPE : l->driver->flag;
+        if (l->scopes || (l->driver == &containment_cgroup && l->base.has_memory && l->base.has_cpu && l->base.has_pids))
+                flags |= LAUNCHER_HAS_LIMITS;
+        if (l->has_journal)
+                flags |= LAUNCHER_HAS_JOURNAL;
+        return flags;
+}
+
+static void connection_greet(Launcher *l) {
+        LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = launcher_flags(l), .pid = getpid() };
+        int r = fd_send(l->conn_fd, &hello, sizeof hello, NULL, 0, 0);
+        if (r < 0)
+                log_warning_errno(r, "cannot greet the daemon");
+        l->greeted = true;
+        (void) sd_event_source_set_io_events(l->conn_io, EPOLLIN);
+}
+
+static bool request_is_text(const char *s, size_t size) {
+        return memchr(s, '\0', size) != NULL;
+}
+
+static void request_do(Launcher *l, const LauncherRequest *q, int fds[static FD_PASS_MAX], size_t n_fds) {
+        bool named = q->verb == LAUNCHER_START;
+        if (!request_is_text(q->name, sizeof q->name) || !request_is_text(q->queue, sizeof q->queue) ||
+            (named && (!name_valid(q->name) || !name_valid(q->queue))) || (q->verb == LAUNCHER_SLICE && !name_valid(q->queue))) {
+                launcher_reply(l, q, -EINVAL, "a name in the request is not valid");
+                return;
+        }
+        switch (q->verb) {
+        case LAUNCHER_START:
+                if (n_fds != 2) {
+                        launcher_reply(l, q, -EINVAL, "a start takes two descriptors");
+                        return;
+                }
+                launcher_start(l, q, TAKE_FD(fds[0]), TAKE_FD(fds[1]));
+                return;
+        case LAUNCHER_SIGNAL:
+                launcher_signal(l, q);
+                return;
+        case LAUNCHER_KILL:
+                launcher_kill(l, q);
+                return;
+        case LAUNCHER_FORGET:
+                launcher_forget(l, q);
+                return;
+        case LAUNCHER_SLICE:
+                if (l->scopes)
+                        scopes_slice(l->scopes, q);
+                else
+                        launcher_reply(l, q, -EOPNOTSUPP, "limits of queues need scopes");
+                return;
+        default:
+                launcher_reply(l, q, -EINVAL, "there is no such request");
+        }
+}
+
+static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Launcher *l = userdata;
+        if (!l->greeted) {
+                /* Gone while it waited for its hello; what it may have sent unasked counts for nothing. */
+                if (revents & (EPOLLHUP | EPOLLERR))
+                        connection_end(l);
+                return 0;
+        }
+        for (unsigned i = 0; i < REQUESTS_AT_ONCE; i++) {
+                struct {
+                        LauncherRequest q;
+                        char more;      /* so that a longer one is seen to be longer */
+                } in;
+                int fds[FD_PASS_MAX];
+                size_t n_fds = 0;
+                ssize_t n = fd_recv(l->conn_fd, &in, sizeof in, fds, &n_fds, MSG_DONTWAIT);
+                if (n == -EAGAIN || n == -EINTR)
+                        return 0;
+                if (n <= 0) {
+                        connection_end(l);
+                        return 0;
+                }
+                if (n == sizeof in.q)
+                        request_do(l, &in.q, fds, n_fds);
+                else
+                        log_warning("a request of %zd bytes is not one, ignored", n);
+                for (size_t k = 0; k < n_fds; k++)
+                        fd_close(fds[k]);
+        }
+        return 0;
+}
+
+/* Hello waits until no start of an earlier connection can come to anything any more (wire.h, ORDER). */
+static int on_lock_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Launcher *l = userdata;
+        if (flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK && errno != EINTR) {
+                        log_error_errno(errno, "cannot lock %s", l->place.record_dir);
+                        connection_end(l);
+                        return 0;
+                }
+                (void) sd_event_source_set_time_relative(s, LOCK_AGAIN);
+                (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        l->lock_timer = sd_event_source_disable_unref(l->lock_timer);
+        connection_greet(l);
+        return 0;
+}
+
+static int connection_begin(Launcher *l, int fd) {
+        int r;
+        l->conn_fd = fd;
+        l->connection++;
+        connection_watch_listener(l, false);
+        l->lock_fd = place_lock_open(&l->place);
+        r = l->lock_fd;
+        if (r >= 0)
+                r = sd_event_add_io(l->event, &l->conn_io, fd, 0, on_connection, l);
+        if (r >= 0)
+                r = sd_event_add_time_relative(l->event, &l->lock_timer, CLOCK_BOOTTIME, 0, 1, on_lock_timer, l);
+        if (r < 0) {
+                log_error_errno(r, "cannot serve the daemon");
+                connection_end(l);
+        }
+        return r;
+}
+
+static int on_listen(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Launcher *l = userdata;
+        struct ucred peer;
+        socklen_t len = sizeof peer;
+        _cleanup_close_ int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (conn < 0 || getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+                return 0;
+        if (peer.uid != l->daemon.uid && peer.uid != geteuid()) {
+                log_warning("a connection of uid %u is refused: only the daemon's user may use the launcher", (unsigned) peer.uid);
+                return 0;
+        }
+        (void) connection_begin(l, TAKE_FD(conn));
+        return 0;
+}
+
+/* ── start ── */
+
+/* What tasks inherit from us: the limits a freshly booted host has, not those of whoever started the daemon. */
+static void limits_reset(void) {
+        static const struct {
+                int resource;
+                rlim_t soft, hard;
+        } table[] = {
+                { RLIMIT_NOFILE, 1024, 524288 },
+                { RLIMIT_CORE, 0, RLIM_INFINITY },
+                { RLIMIT_STACK, 8 * 1024 * 1024, RLIM_INFINITY },
+                { RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY },
+                { RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY },
+                { RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY },
+                { RLIMIT_RSS, RLIM_INFINITY, RLIM_INFINITY },
+                { RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY },
+                { RLIMIT_LOCKS, RLIM_INFINITY, RLIM_INFINITY },
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+                struct rlimit now, wanted = { .rlim_cur = table[i].soft, .rlim_max = table[i].hard };
+                if (setrlimit(table[i].resource, &wanted) >= 0 || getrlimit(table[i].resource, &now) < 0)
+                        continue;
+                /* An ordinary user's hard limit stays what it is. */
+                wanted = (struct rlimit) { .rlim_cur = MIN(table[i].soft, now.rlim_max), .rlim_max = MIN(table[i].hard, now.rlim_max) };
+                (void) setrlimit(table[i].resource, &wanted);
+        }
+}
+
+static bool journal_answers(void) {
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
+        return fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) >= 0;
+}
+
+static int holder_choose(Launcher *l) {
+        int r = cgroup_base_open(&l->base, l->settings->instance);
+        if (r < 0 && r != -EOPNOTSUPP)
+                return log_error_errno(r, "cannot look for a cgroup");
+        l->driver = r >= 0 ? &containment_cgroup : containment_pidns_works() ? &containment_pidns : &containment_tree;
+        if (l->settings->launcher == LAUNCHER_SUBPROCESS)
+                return 0;
+        r = scopes_new(l, &l->scopes);
+        if (r < 0 && l->settings->launcher == LAUNCHER_SCOPE)
+                return log_error_errno(r, "--launcher=scope, but no systemd manager answers");
+        return 0;
+}
+
+static int launcher_open(Launcher *l, const Settings *settings, int fd) {
+        int r;
+        *l = (Launcher) { .settings = settings, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .listen_fd = -1, .conn_fd = -1, .lock_fd = -1,
+                          .is_child = fd >= 0 };
+        link_init(&l->kills);
+        r = settings_identity(settings, &l->daemon);
+        if (r < 0)
+                return r;
+        if (fd < 0) {
+                r = sd_listen_fds(1);
+                if (r != 1)
+                        return log_error_errno(r < 0 ? r : -EINVAL,
+                                               "the launcher is started by systemd with one socket (jobbers-launcher.socket) or by jobbersd");
+                l->listen_fd = SD_LISTEN_FDS_START;
+        }
+        /* Their descriptors first: they stay low and for ever. */
+        r = place_open(&l->place, settings, &l->daemon);
+        if (r < 0)
+                return r;
+        limits_reset();
+        r = sd_event_new(&l->event);
+        if (r < 0)
+                return log_error_errno(r, "cannot make an event loop");
+        r = holder_choose(l);
+        if (r < 0)
+                return r;
+        l->has_journal = journal_answers();
+        l->definitions = definition_set_new();
+        l->users = map_new();
+        if (!l->definitions || !l->users)
+                return log_oom();
+        r = launcher_load_definitions(l);
+        if (r < 0)
+                return r;
+        if (l->listen_fd >= 0) {
+                r = sd_event_add_io(l->event, &l->listen_io, l->listen_fd, EPOLLIN, on_listen, l);
+                if (r < 0)
+                        return log_error_errno(r, "cannot watch the socket");
+        }
+        r = sd_event_add_signal(l->event, NULL, SIGTERM, NULL, NULL);
+        if (r < 0)
+                return log_error_errno(r, "cannot watch SIGTERM");
+        /* Supervisors are not tied to us: nobody waits for them. */
+        (void) sigaction(SIGCHLD, &(struct sigaction) { .sa_handler = SIG_IGN }, NULL);
+        return fd >= 0 ? connection_begin(l, fd) : 0;
+}
+
+static void launcher_close(Launcher *l) {
+        launcher_kills_free(l);
+        scopes_free(l->scopes);
+        sd_event_source_disable_unref(l->listen_io);
+        sd_event_source_disable_unref(l->conn_io);
+        sd_event_source_disable_unref(l->lock_timer);
+        fd_close(l->conn_fd);
+        fd_close(l->listen_fd);
+        fd_close(l->lock_fd);
+        sd_event_unref(l->event);
+        if (l->users)
+                launcher_forget_users(l);
+        map_free(l->users);
+        definition_set_free(l->definitions);
+        cgroup_base_close(&l->base);
+        place_close(&l->place);
+}
+
+int launcher_run(const Settings *settings, int fd) {
+        Launcher l;
+        int r = launcher_open(&l, settings, fd);
+        if (r >= 0) {
+                log_debug("attempts are held by %s%s", l.scopes ? "scopes, else by " : "", l.driver->name);
+                if (!l.is_child)
+                        (void) sd_notify(0, "READY=1");
+                r = sd_event_loop(l.event);
+                if (r < 0)
+                        log_error_errno(r, "the event loop failed");
+        }
+        launcher_close(&l);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,110 @@
+/* main.c: jobbers-run: the launcher and its supervisors, or, in a terminal, one run of a task. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "jobbers-run/launcher.h"
+#include "jobbers-run/terminal.h"
+#include "model/settings.h"
+
+typedef struct Arguments {
+        bool launcher, help, version;
+        int launcher_fd;
+        char **words;
+} Arguments;
+
+static int on_argument(void *userdata, const char *arg) {
+        Arguments *a = userdata;
+        uint64_t fd;
+        if (STREQ(arg, "--launcher"))
+                a->launcher = true;
+        else if (STREQ(arg, "--help") || STREQ(arg, "-h"))
+                a->help = true;
+        else if (STREQ(arg, "--version"))
+                a->version = true;
+        else if (strncmp(arg, "--launcher-fd=", strlen("--launcher-fd=")) == 0) {
+                if (parse_u64(arg + strlen("--launcher-fd="), &fd) < 0 || fd < 3 || fd > INT32_MAX) {
+                        fprintf(stderr, "jobbers-run: --launcher-fd= takes the number of an open descriptor\n");
+                        return -EINVAL;
+                }
+                a->launcher_fd = (int) fd;
+        } else if (arg[0] != '-') {
+                int r = strv_push(&a->words, arg);
+                if (r < 0)
+                        return r;
+        } else
+                return 0;
+        return 1;
+}
+
+static void print_help(void) {
+        printf("Usage: jobbers-run [OPTION…] NAME[@VERSION] [KEY=VALUE…]\n"
+               "       jobbers-run --launcher [OPTION…]\n"
+               "\n"
+               "Runs a registered task once, here and now, under the same rules as jobbersd:\n"
+               "its user, limits, timeout and heartbeat. KEY=VALUE is a parameter, of the type\n"
+               "that the task's [Parameters] name; KEY:=JSON gives any JSON. The task's output\n"
+               "is shown as it comes, its result is printed as JSON, and its exit status becomes\n"
+               "that of jobbers-run. Ctrl-C cancels it.\n"
+               "\n"
+               "With --launcher it is the privileged part of jobbersd, started by that or by\n"
+               "systemd.\n"
+               "\n"
+               "  --help       this text\n"
+               "  --version    the version\n"
+               "\n"
+               "Settings, as for jobbersd:\n");
+        settings_print_help(stdout);
+}
+
+/* Descriptors 0, 1 and 2 exist, no signal is ignored or held back: whatever we were started with. */
+static void process_clean(void) {
+        for (int fd = open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0; fd = open("/dev/null", O_RDWR | O_CLOEXEC))
+                if (fd > 2) {
+                        close(fd);
+                        break;
+                }
+        for (int s = 1; s < _NSIG; s++)
+                if (s != SIGKILL && s != SIGSTOP)
+                        (void) sigaction(s, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
+        /* Blocked: taken through descriptors, or not at all. A broken pipe is an error code. */
+        sigset_t all;
+        sigfillset(&all);
+        (void) sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+int main(int argc, char **argv) {
+        Arguments arguments = { .launcher_fd = -1 };
+        Settings settings = {};
+        int status = EXIT_FAILURE;
+
+        process_clean();
+        log_init("jobbers-run");
+        int r = settings_load(&settings, argc, argv, on_argument, &arguments);
+        if (r >= 0) {
+                log_set_level(settings.log_level);
+                if (arguments.help) {
+                        print_help();
+                        status = EXIT_SUCCESS;
+                } else if (arguments.version) {
+                        printf("jobbers %s\n", JOBBERS_VERSION);
+                        status = EXIT_SUCCESS;
+                } else if (arguments.launcher) {
+                        if (arguments.launcher_fd >= 0)
+                                (void) fcntl(arguments.launcher_fd, F_SETFD, FD_CLOEXEC);
+                        status = launcher_run(&settings, arguments.launcher_fd);
+                } else if (arguments.words)
+                        status = terminal_run(&settings, arguments.words, strv_len(arguments.words));
+                else {
+                        fprintf(stderr, "jobbers-run: name a task to run, or see --help\n");
+                        status = 2;
+                }
+        }
+        settings_free(&settings);
+        strv_free(arguments.words);
+        return status;
+}

@@ -1,0 +1,148 @@
+/* notify.c: sd_notify datagrams of tasks. Everything in them is untrusted; the sender is who the kernel says it is. */
+#include "jobbers-run/notify.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+/* Bytes of the UTF-8 sequence at s (of n bytes), 0 when it is not one. */
+static size_t utf8_length(const unsigned char *s, size_t n) {
+        uint32_t c;
+        size_t len;
+        if (s[0] < 0x80)
+                return 1;
+        if (s[0] >= 0xc2 && s[0] <= 0xdf)
+                len = 2, c = s[0] & 0x1f;
+        else if (s[0] >= 0xe0 && s[0] <= 0xef)
+                len = 3, c = s[0] & 0x0f;
+        else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+                len = 4, c = s[0] & 0x07;
+        else
+                return 0;
+        if (n < len)
+                return 0;
+        for (size_t i = 1; i < len; i++) {
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+                c = c << 6 | (s[i] & 0x3f);
+        }
+        /* Overlong, surrogates, beyond Unicode. */
+        if ((len == 3 && c < 0x800) || (len == 4 && (c < 0x10000 || c > 0x10ffff)) || (c >= 0xd800 && c <= 0xdfff))
+                return 0;
+        return len;
+}
+
+/* What is not text becomes "?", control characters blanks; a long one ends at a whole character. */
+static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *from, size_t n) {
+        const unsigned char *s = (const unsigned char *) from;
+        size_t used = 0;
+        for (size_t i = 0; i < n;) {
+                size_t len = utf8_length(s + i, n - i);
+                size_t take = len ?: 1;
+                if (used + take > NOTIFY_STATUS_MAX)
+                        break;
+                if (len == 0)
+                        to[used++] = '?';
+                else if (len == 1)
+                        to[used++] = s[i] < 0x20 || s[i] == 0x7f ? ' ' : (char) s[i];
+                else {
+                        memcpy(to + used, s + i, len);
+                        used += len;
+                }
+                i += take;
+        }
+        to[used] = '\0';
+}
+
+/* A decimal number that is all of the value. */
+static bool number_parse(const char *s, size_t n, uint64_t *ret) {
+        char buf[24];
+        if (n == 0 || n >= sizeof buf)
+                return false;
+        memcpy(buf, s, n);
+        buf[n] = '\0';
+        return strlen(buf) == n && parse_u64(buf, ret) >= 0;
+}
+
+static bool starts(const char *line, size_t n, const char *key, const char **ret_value, size_t *ret_len) {
+        size_t k = strlen(key);
+        if (n < k || memcmp(line, key, k) != 0)
+                return false;
+        *ret_value = line + k;
+        *ret_len = n - k;
+        return true;
+}
+
+void notify_parse(const char *data, size_t len, NotifyMessage *ret) {
+        *ret = (NotifyMessage) { .progress = -1 };
+        for (size_t at = 0; at < len;) {
+                const char *line = data + at, *value;
+                const char *end = memchr(line, '\n', len - at);
+                size_t n = end ? (size_t) (end - line) : len - at, value_len;
+                uint64_t number;
+
+                at += n + 1;
+                if (n == strlen("WATCHDOG=1") && memcmp(line, "WATCHDOG=1", n) == 0)
+                        ret->watchdog = true;
+                else if (starts(line, n, "STATUS=", &value, &value_len)) {
+                        ret->has_status = true;
+                        status_copy(ret->status, value, value_len);
+                } else if (starts(line, n, "X_JOBBERS_PROGRESS=", &value, &value_len)) {
+                        if (number_parse(value, value_len, &number) && number <= 100)
+                                ret->progress = (int) number;
+                } else if (starts(line, n, "EXTEND_TIMEOUT_USEC=", &value, &value_len)) {
+                        if (number_parse(value, value_len, &number) && number < USEC_INFINITY)
+                                ret->extend = number;
+                }
+        }
+}
+
+int notify_receive(int fd, NotifyDatagram *ret) {
+        union {
+                struct cmsghdr align;
+                /* More than the kernel ever passes at once (SCM_MAX_FD), so that nothing is cut off and lost. */
+                char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(253 * sizeof(int))];
+        } control;
+        struct iovec iov = { .iov_base = ret->data, .iov_len = NOTIFY_SIZE_MAX };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        ssize_t n;
+
+        ret->n_fds = 0;
+        ret->sender = 0;
+        do
+                n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == EAGAIN ? 0 : -errno;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+                if (c->cmsg_level != SOL_SOCKET)
+                        continue;
+                if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+                        struct ucred sender;
+                        memcpy(&sender, CMSG_DATA(c), sizeof sender);
+                        ret->sender = sender.pid;
+                } else if (c->cmsg_type == SCM_RIGHTS) {
+                        size_t k = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                        for (size_t i = 0; i < k; i++) {
+                                int passed;
+                                memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
+                                if (ret->n_fds < NOTIFY_FDS_MAX)
+                                        ret->fds[ret->n_fds++] = passed;
+                                else
+                                        fd_close(passed);
+                        }
+                }
+        }
+        /* Cut short: half a message says nothing. */
+        ret->len = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? 0 : (size_t) n;
+        ret->data[ret->len] = '\0';
+        return 1;
+}
+
+void notify_datagram_close(NotifyDatagram *d) {
+        for (size_t i = 0; i < d->n_fds; i++)
+                fd_close(d->fds[i]);
+        d->n_fds = 0;
+}

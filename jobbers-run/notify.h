@@ -1,0 +1,31 @@
+/* notify.h: what a task says through NOTIFY_SOCKET: parsing (fuzzed), and receiving with proof of who sent it. */
+#pragma once
+
+#include "base/macro.h"
+
+#define NOTIFY_SIZE_MAX 4096
+#define NOTIFY_STATUS_MAX 1024          /* bytes kept of a STATUS= */
+
+typedef struct NotifyMessage {
+        bool watchdog;
+        bool has_status;
+        char status[NOTIFY_STATUS_MAX + 1];     /* valid UTF-8, control characters replaced by blanks */
+        int progress;                           /* 0..100, -1 none */
+        usec_t extend;                          /* EXTEND_TIMEOUT_USEC, 0 none */
+} NotifyMessage;
+
+/* Any bytes; what is not understood is skipped. */
+void notify_parse(const char *data, size_t len, NotifyMessage *ret);
+
+/* One datagram without waiting: 1, 0 when there is none, -errno. Descriptors that came along are handed out in *ret_fds (at most max,
+ * excess is closed) to be closed after the message was processed: that is what BARRIER=1 waits for. sender 0: unknown. */
+#define NOTIFY_FDS_MAX 8
+typedef struct NotifyDatagram {
+        char data[NOTIFY_SIZE_MAX + 1];
+        size_t len;
+        pid_t sender;
+        int fds[NOTIFY_FDS_MAX];
+        size_t n_fds;
+} NotifyDatagram;
+int notify_receive(int fd, NotifyDatagram *ret);
+void notify_datagram_close(NotifyDatagram *d);

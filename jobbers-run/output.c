@@ -1,0 +1,263 @@
+/* output.c: the task's standard output and error: one pipe for both, so that their order is kept, read in the supervisor's loop. The log
+ * file is the task's, not the attempt's: attempts follow each other in it. */
+#include "jobbers-run/output.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define CHUNK (64 * 1024)
+#define FINISH_MAX (1024 * 1024)        /* a pipe holds less; more comes only from somebody outside who holds its other end */
+#define LINE_MAX_BYTES (48 * 1024)      /* as journald */
+#define MARK_FORMAT "-- jobbers: the oldest %llu bytes of this log were cut --\n"
+#define MARK_SCAN "-- jobbers: the oldest %llu bytes of this log were cut --"
+
+/* ── the file ── */
+
+/* The directory is the daemon's: with its rights, so that nothing it puts there leads anywhere it could not go itself. */
+static int open_as_daemon(const Place *p, const char *name, int flags) {
+        bool change = p->privileged && p->daemon.uid != p->own_uid;
+        if (change)
+                (void) setfsuid(p->daemon.uid);
+        int fd = openat(p->logs_fd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+        int r = fd < 0 ? -errno : fd;
+        if (change)
+                (void) setfsuid(p->own_uid);
+        return r;
+}
+
+static int rename_as_daemon(const Place *p, const char *from, const char *to) {
+        bool change = p->privileged && p->daemon.uid != p->own_uid;
+        if (change)
+                (void) setfsuid(p->daemon.uid);
+        int r = renameat(p->logs_fd, from, p->logs_fd, to) < 0 ? -errno : 0;
+        if (change)
+                (void) setfsuid(p->own_uid);
+        return r;
+}
+
+/* Bytes cut so far, from the first line, and that line's length. */
+static uint64_t mark_read(int fd, size_t *ret_len) {
+        char line[128];
+        unsigned long long cut;
+        *ret_len = 0;
+        ssize_t n = pread(fd, line, sizeof line - 1, 0);
+        if (n <= 0)
+                return 0;
+        line[n] = '\0';
+        char *end = strchr(line, '\n');
+        if (!end || sscanf(line, MARK_SCAN, &cut) != 1)
+                return 0;
+        *ret_len = (size_t) (end + 1 - line);
+        return cut;
+}
+
+static int file_open(Output *o) {
+        struct stat st;
+        int fd = open_as_daemon(o->job->place, o->file, O_RDWR | O_CREAT | O_APPEND);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+                fd_close(fd);
+                return -EINVAL;
+        }
+        o->file_fd = fd;
+        o->size = (uint64_t) st.st_size;
+        return 0;
+}
+
+/* Keeps the newest half, from the next whole line on, in a new file which replaces the old one: whoever reads that goes on undisturbed. */
+static int file_cut(Output *o) {
+        _cleanup_free_ char *buf = malloc(CHUNK);
+        char new_name[sizeof o->file + 4], mark[128];
+        size_t mark_len;
+        int r;
+
+        if (!buf)
+                return -ENOMEM;
+        uint64_t cut = mark_read(o->file_fd, &mark_len);
+        uint64_t from = o->size - MIN(o->cap / 2, o->size);
+        from = MAX(from, (uint64_t) mark_len);
+        ssize_t n = pread(o->file_fd, buf, CHUNK, (off_t) from);
+        if (n > 0) {
+                char *end = memchr(buf, '\n', (size_t) n);
+                if (end && from + (uint64_t) (end + 1 - buf) < o->size)
+                        from += (uint64_t) (end + 1 - buf);
+        }
+        cut += from - mark_len;
+
+        snprintf(new_name, sizeof new_name, "%s.new", o->file);
+        _cleanup_close_ int to = open_as_daemon(o->job->place, new_name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
+        if (to < 0)
+                return to;
+        int k = snprintf(mark, sizeof mark, MARK_FORMAT, (unsigned long long) cut);
+        r = fd_write_all(to, mark, (size_t) k);
+        uint64_t size = (uint64_t) k;
+        for (uint64_t at = from; r >= 0 && (n = pread(o->file_fd, buf, CHUNK, (off_t) at)) > 0; at += (uint64_t) n) {
+                r = fd_write_all(to, buf, (size_t) n);
+                size += (uint64_t) n;
+        }
+        if (r >= 0)
+                r = rename_as_daemon(o->job->place, new_name, o->file);
+        if (r < 0)
+                return r;
+        fd_close(o->file_fd);
+        o->file_fd = TAKE_FD(to);
+        o->size = size;
+        return 0;
+}
+
+static void file_add(Output *o, const char *data, size_t n) {
+        int r;
+        if (o->file_fd < 0 && !o->file_failed) {
+                r = file_open(o);
+                if (r < 0) {
+                        log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, r, "cannot open its log %s", o->file);
+                        o->file_failed = true;
+                }
+        }
+        if (o->file_fd < 0) {
+                o->dropped += n;
+                return;
+        }
+        r = fd_write_all(o->file_fd, data, n);
+        if (r < 0) {
+                struct stat st;
+                o->dropped += n;
+                if (fstat(o->file_fd, &st) >= 0)
+                        o->size = (uint64_t) st.st_size;
+                return;
+        }
+        o->size += n;
+        if (o->size > o->cap && file_cut(o) < 0 && ftruncate(o->file_fd, 0) >= 0) {
+                /* No room for a second file: the cap holds, at the price of all of it. */
+                o->dropped += o->size;
+                o->size = 0;
+        }
+}
+
+/* ── the journal ── */
+
+static void line_send(Output *o, const char *line, size_t n) {
+        char id[ULID_STR_MAX], id_field[64], attempt[64], name[NAME_LEN_MAX + 32], queue[NAME_LEN_MAX + 32], identifier[NAME_LEN_MAX + 32];
+        _cleanup_free_ char *message = malloc(n + strlen("MESSAGE=") + 1);
+        const Job *j = o->job;
+        if (!message) {
+                o->dropped += n;
+                return;
+        }
+        memcpy(message, "MESSAGE=", strlen("MESSAGE="));
+        memcpy(message + strlen("MESSAGE="), line, n);
+#define FIELD(buf, ...) { .iov_base = (buf), .iov_len = (size_t) snprintf(buf, sizeof buf, __VA_ARGS__) }
+        struct iovec fields[] = {
+                { .iov_base = message, .iov_len = n + strlen("MESSAGE=") },
+                { .iov_base = (char *) "PRIORITY=6", .iov_len = strlen("PRIORITY=6") },
+                FIELD(identifier, "SYSLOG_IDENTIFIER=%s", j->definition->name),
+                FIELD(id_field, "JOBBERS_TASK_ID=%s", ulid_format(&j->task_id, id)),
+                FIELD(attempt, "JOBBERS_ATTEMPT=%u", j->attempt),
+                FIELD(name, "JOBBERS_TASK_NAME=%s", j->definition->name),
+                FIELD(queue, "JOBBERS_QUEUE=%s", j->queue),
+        };
+#undef FIELD
+        if (sd_journal_sendv(fields, ARRAY_SIZE(fields)) < 0)
+                o->dropped += n;
+}
+
+static void journal_add(Output *o, const char *data, size_t n) {
+        if (!o->line) {
+                o->line = malloc(LINE_MAX_BYTES);
+                if (!o->line) {
+                        o->dropped += n;
+                        return;
+                }
+        }
+        for (size_t i = 0; i < n; i++) {
+                if (data[i] != '\n')
+                        o->line[o->line_len++] = data[i];
+                if (data[i] == '\n' || o->line_len == LINE_MAX_BYTES) {
+                        if (o->line_len > 0)
+                                line_send(o, o->line, o->line_len);
+                        o->line_len = 0;
+                }
+        }
+}
+
+/* ── both ── */
+
+int output_open(Output *o, const Job *job) {
+        int pipes[2];
+        *o = OUTPUT_INIT;
+        o->job = job;
+        o->kind = job->output;
+        o->cap = MAX(job->settings->max_log, (uint64_t) 4096);
+        if (o->kind == OUTPUT_JOURNAL_STREAM) {
+                o->task_fd = sd_journal_stream_fd(job->definition->name, LOG_INFO, 0);
+                if (o->task_fd >= 0)
+                        return 0;
+                o->kind = OUTPUT_JOURNAL_RELAY;         /* journald may be restarting: its datagram socket stays */
+        }
+        if (o->kind == OUTPUT_DESCRIPTOR) {
+                o->task_fd = fcntl(job->output_fd, F_DUPFD_CLOEXEC, 3);
+                return o->task_fd < 0 ? -errno : 0;
+        }
+        char id[ULID_STR_MAX];
+        snprintf(o->file, sizeof o->file, "%s.log", ulid_format(&job->task_id, id));
+        if (pipe2(pipes, O_CLOEXEC) < 0)
+                return -errno;
+        o->read_fd = pipes[0];
+        o->task_fd = pipes[1];
+        /* Our end alone: the flag belongs to the open file, and the task expects writes to wait. */
+        return fcntl(o->read_fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+void output_started(Output *o) {
+        o->task_fd = fd_close(o->task_fd);
+}
+
+static ssize_t pump(Output *o) {
+        static char buf[CHUNK]; /* one supervisor, one task */
+        ssize_t n;
+        if (o->read_fd < 0)
+                return 0;
+        n = read(o->read_fd, buf, sizeof buf);
+        if (n < 0)
+                return 0;       /* EAGAIN, EINTR */
+        if (n == 0) {
+                o->read_fd = fd_close(o->read_fd);
+                return 0;
+        }
+        if (o->kind == OUTPUT_FILE)
+                file_add(o, buf, (size_t) n);
+        else
+                journal_add(o, buf, (size_t) n);
+        return n;
+}
+
+int output_pump(Output *o) {
+        return pump(o) > 0;
+}
+
+void output_finish(Output *o) {
+        size_t total = 0;
+        for (ssize_t n; total < FINISH_MAX && (n = pump(o)) > 0;)
+                total += (size_t) n;
+        if (o->line_len > 0)
+                line_send(o, o->line, o->line_len);
+        if (o->dropped > 0)
+                log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, 0, "%llu bytes of its output could not be kept",
+                         (unsigned long long) o->dropped);
+        o->task_fd = fd_close(o->task_fd);
+        o->read_fd = fd_close(o->read_fd);
+        o->file_fd = fd_close(o->file_fd);
+        free(TAKE_PTR(o->line));
+        o->line_len = 0;
+}

@@ -1,0 +1,29 @@
+/* output.h: where a task's standard output and error go (SPEC 4, Logs).
+ *
+ * Into the journal directly where a scope marks the lines; else through a pipe to us, and on to the journal with the task's fields or to
+ * log_dir/ID.log. That file is capped by cutting its oldest half; nothing about it ever stops or slows the task's end. */
+#pragma once
+
+#include "jobbers-run/job.h"
+
+typedef struct Output {
+        const Job *job;
+        OutputKind kind;
+        int task_fd;            /* for the child; closed by output_started */
+        int read_fd;            /* of the pipe, -1 without one or at its end */
+        int file_fd;            /* opened on the first byte */
+        bool file_failed;
+        char file[ULID_LEN + 8];
+        uint64_t size, cap, cut, dropped;
+        char *line;             /* journal relay: an unfinished line */
+        size_t line_len;
+} Output;
+
+#define OUTPUT_INIT ((Output) { .task_fd = -1, .read_fd = -1, .file_fd = -1 })
+
+int output_open(Output *o, const Job *job);
+void output_started(Output *o);                 /* the child has its copy */
+/* Moves what is there, at most one buffer full. 1 if it moved some, 0 if there was nothing or it is over. */
+int output_pump(Output *o);
+/* The attempt's cgroup is empty: moves all that is left and closes. */
+void output_finish(Output *o);

@@ -1,0 +1,52 @@
+/* place.h: where attempts live on disk: the directories of wire.h (FILES), opened and verified once by the launcher.
+ *
+ * The state directory belongs to the daemon, who is not trusted with root: after the start nothing inside it is reached by path, only
+ * through these descriptors, and files in the daemon's own log directory are opened with the daemon's rights. */
+#pragma once
+
+#include "base/macro.h"
+#include "base/ulid.h"
+#include "model/settings.h"
+
+#define PLACE_KEY_MAX (ULID_LEN + 12)   /* "ID.n" */
+
+typedef struct Place {
+        int attempts_fd, records_fd, logs_fd;
+        const char *attempt_dir, *record_dir;   /* borrowed from the settings; paths for people and for the task's environment */
+        uid_t own_uid;
+        Identity daemon;                        /* whose group may read what is made here; owner of logs */
+        bool privileged;                        /* root: files get owners, the log directory is not trusted */
+} Place;
+
+#define PLACE_INIT ((Place) { .attempts_fd = -1, .records_fd = -1, .logs_fd = -1 })
+
+/* Creates what is missing, opens, checks owners; as root also makes the daemon's group the own effective group and clears the umask, so
+ * that everything made later has the right group and mode from birth. One sentence is logged on failure. */
+int place_open(Place *p, const Settings *settings, const Identity *daemon);
+void place_close(Place *p);
+/* A new description of record_dir, for the lock in wire.h (ORDER); -errno. */
+int place_lock_open(const Place *p);
+
+char *place_key(const Ulid *id, unsigned attempt, char buf[static PLACE_KEY_MAX]);
+
+/* One attempt's own directory and files. */
+typedef struct AttemptDir {
+        const Place *place;
+        char key[PLACE_KEY_MAX];
+        int fd, work_fd;
+        int control_fd, notify_fd, parameters_fd;       /* listening; bound; read-only, for standard input */
+        bool made;
+        bool notify_abstract;                           /* the path is too long for a socket address */
+} AttemptDir;
+
+#define ATTEMPT_DIR_INIT ((AttemptDir) { .fd = -1, .work_fd = -1, .control_fd = -1, .notify_fd = -1, .parameters_fd = -1 })
+
+/* Makes the directory with all in it (wire.h, FILES); parameters are copied from the descriptor. A directory left behind by a supervisor
+ * that was killed at its gate is replaced. -EEXIST: a record says that this attempt has run already, nothing was touched. */
+int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, int parameters_fd, uid_t uid, gid_t gid);
+/* What NOTIFY_SOCKET says. */
+char *attempt_dir_notify_address(const AttemptDir *d);
+/* The text of the symlink `cgroup`. */
+int attempt_dir_set_cgroup(AttemptDir *d, const char *path);
+/* Closes, and removes the directory if attempt_dir_make made it. */
+void attempt_dir_remove(AttemptDir *d);

@@ -1,0 +1,145 @@
+/* record.c: evidence on disk. What is written before the task's process exists proves that it may have run, and reserves the space
+ * that its end will need; what replaces it is the one truth about that end. */
+#include "jobbers-run/record.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/str.h"
+
+#define RECORD_SPACE 4096
+
+int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key) {
+        char head[512], id[ULID_STR_MAX];
+        int r;
+
+        *f = RECORD_FILE_INIT;
+        f->dir_fd = dir_fd;
+        snprintf(f->final, sizeof f->final, "%s", key);
+        snprintf(f->started, sizeof f->started, "%s.started", key);
+        int n = snprintf(head, sizeof head, "JOBBERS_STARTED=1\nTASK_ID=%s\nATTEMPT=%u\nNAME=%s\nBOOT_ID=%s\nSUPERVISOR=%d\nAT=%llu\n",
+                         ulid_format(&job->task_id, id), job->attempt, job->definition->name, clock_boot_id(), (int) getpid(),
+                         (unsigned long long) clock_wall());
+        f->head_len = (size_t) n;
+
+        /* Both names: a daemon that is slow to forget must not have its record overwritten. */
+        if (faccessat(dir_fd, f->final, F_OK, 0) >= 0)
+                return -EEXIST;
+        f->fd = openat(dir_fd, f->started, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+        if (f->fd < 0)
+                return -errno;
+        r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0, RECORD_SPACE) < 0 ? -errno : 0;
+        if (r == -EOPNOTSUPP) {
+                /* No such thing here: blank lines do it, and are cut off at the end. */
+                static const char blank[RECORD_SPACE];
+                ssize_t k = pwrite(f->fd, blank, sizeof blank, 0);
+                r = k == (ssize_t) sizeof blank ? 0 : k < 0 ? -errno : -ENOSPC;
+                f->head_len = sizeof blank;
+        }
+        if (r >= 0 && pwrite(f->fd, head, (size_t) n, 0) != n)
+                r = -EIO;
+        if (r < 0)
+                record_file_undo(f);
+        return r;
+}
+
+void record_file_undo(RecordFile *f) {
+        if (f->fd >= 0)
+                (void) unlinkat(f->dir_fd, f->started, 0);
+        record_file_close(f);
+}
+
+static int write_at_start(int fd, const char *data, size_t n) {
+        for (size_t done = 0; done < n;) {
+                ssize_t k = pwrite(fd, data + done, n - done, (off_t) done);
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k <= 0)
+                        return k < 0 ? -errno : -ENOSPC;
+                done += (size_t) k;
+        }
+        return 0;
+}
+
+int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
+        int r;
+        if (!f->text) {
+                Str text = {};
+                r = exit_record_encode(record, &text);
+                if (r < 0) {
+                        str_free(&text);
+                        return r;
+                }
+                f->text_len = text.len;
+                f->text = str_take(&text);
+                if (!f->text)
+                        return -ENOMEM;
+        }
+        if (!f->renamed) {
+                r = write_at_start(f->fd, f->text, f->text_len);
+                if (r < 0)
+                        return r;
+                if (f->text_len < f->head_len && ftruncate(f->fd, (off_t) f->text_len) < 0)
+                        return -errno;
+                if (sync && fsync(f->fd) < 0)
+                        return -errno;
+                if (renameat(f->dir_fd, f->started, f->dir_fd, f->final) < 0)
+                        return -errno;
+                f->renamed = true;
+        }
+        if (sync && fsync(f->dir_fd) < 0)
+                return -errno;
+        return 0;
+}
+
+void record_file_close(RecordFile *f) {
+        f->fd = fd_close(f->fd);
+        free(TAKE_PTR(f->text));
+}
+
+/* ── the result ── */
+
+int result_take(int work_fd, uid_t owner, uint64_t max, char **ret, size_t *ret_len, char **ret_sentence) {
+        struct stat st;
+        int r;
+
+        *ret = NULL;
+        *ret_len = 0;
+        /* The task chose what stands there: no link is followed, nothing that blocks or does something when opened is waited for. */
+        _cleanup_close_ int fd = openat(work_fd, "result", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0) {
+                if (errno == ENOENT)
+                        return 0;
+                r = -errno;
+                *ret_sentence = r == -ELOOP ? str_new("the result is a symbolic link, it must be a regular file")
+                                            : str_new("cannot open the result: %s", strerror(-r));
+                return r;
+        }
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode)) {
+                *ret_sentence = str_new("the result is not a regular file");
+                return -EINVAL;
+        }
+        if (st.st_uid != owner) {
+                *ret_sentence = str_new("the result belongs to uid %u, it must belong to the task's own user", (unsigned) st.st_uid);
+                return -EINVAL;
+        }
+        if (st.st_nlink != 1) {
+                *ret_sentence = str_new("the result has other names (hard links), it must have this one only");
+                return -EINVAL;
+        }
+        if (st.st_size > 0 && (uint64_t) st.st_size > max)
+                r = -EFBIG;
+        else
+                r = fd_read_all(fd, max, ret, ret_len);
+        if (r == -EFBIG)
+                *ret_sentence = str_new("the result is larger than %llu bytes", (unsigned long long) max);
+        else if (r < 0)
+                *ret_sentence = str_new("cannot read the result: %s", strerror(-r));
+        return r;
+}

@@ -1,0 +1,28 @@
+/* record.h: the exit record on disk: ID.n.started before the task's process exists, ID.n by rename of it. */
+#pragma once
+
+#include "jobbers-run/job.h"
+#include "model/exit.h"
+
+typedef struct RecordFile {
+        int dir_fd, fd;
+        char started[PLACE_KEY_MAX + 16], final[PLACE_KEY_MAX];
+        size_t head_len;
+        char *text;             /* the encoded record while it is being written */
+        size_t text_len;
+        bool renamed;
+} RecordFile;
+
+#define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .fd = -1 })
+
+/* Creates ID.n.started with its space preallocated. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
+int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key);
+/* Takes it back: no process was ever created. */
+void record_file_undo(RecordFile *f);
+/* Writes and renames; `sync` makes it durable. May be called again after a failure. */
+int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync);
+void record_file_close(RecordFile *f);
+
+/* Takes the result out of the work directory by the rules of SPEC 4. 0: *ret is NUL-terminated, or NULL when there is none.
+ * -EINVAL, -EFBIG, …: one sentence in *ret_sentence. */
+int result_take(int work_fd, uid_t owner, uint64_t max, char **ret, size_t *ret_len, char **ret_sentence);
