@@ -64,7 +64,7 @@ all: $(PROGRAMS) man
 # ── groups ──
 define group
 SRC_$(1) := $$(wildcard jobbersd/$(1)/*.c)
-OBJ_$(1) := $$(SRC_$(1):%.c=$(B)/%.o)
+OBJ_$(1) := $$(SRC_$(1):%.c=$(B)/obj/%.o)
 $(B)/$(1).a: $$(OBJ_$(1))
 	@rm -f $$@
 	$$(AR) rcs $$@ $$(OBJ_$(1))
@@ -77,8 +77,8 @@ reverse  = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
 archives = $(patsubst %,$(B)/%.a,$(call reverse,$(call upto,$(1),$(GROUPS))))
 libs     = $(foreach g,$(call reverse,$(call upto,$(1),$(GROUPS))),$(LIBS_$(g)))
 
-OBJ_jobbersd := $(patsubst %.c,$(B)/%.o,$(wildcard jobbersd/*.c))
-OBJ_run      := $(patsubst %.c,$(B)/%.o,$(wildcard jobbers-run/*.c))
+OBJ_jobbersd := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersd/*.c))
+OBJ_run      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbers-run/*.c))
 
 $(B)/jobbersd: $(OBJ_jobbersd) $(call archives,http)
 	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,http)
@@ -86,12 +86,12 @@ $(B)/jobbersd: $(OBJ_jobbersd) $(call archives,http)
 $(B)/jobbers-run: $(OBJ_run) $(call archives,model)
 	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
 
-OBJ_ctl      := $(patsubst %.c,$(B)/%.o,$(wildcard jobbersctl/*.c))
+OBJ_ctl      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersctl/*.c))
 
 $(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
 	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
 
-$(B)/%.o: %.c
+$(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
@@ -100,7 +100,7 @@ SQL := $(wildcard sql/sqlite/*.sql)
 $(B)/gen/schema.inc: $(SQL) Makefile
 	@mkdir -p $(@D)
 	for f in $(SQL); do printf '{ "%s",\n' "$$(basename $$f)"; sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; printf '},\n'; done > $@.new && mv $@.new $@
-$(B)/jobbersd/store/%.o: OURFLAGS += -Isql
+$(B)/obj/jobbersd/store/%.o: OURFLAGS += -Isql
 $(OBJ_store): | $(B)/gen/schema.inc
 
 # ── unit tests: tests/unit/GROUP/test-*.c links that group and all below ──
@@ -113,9 +113,9 @@ endef
 $(foreach g,$(GROUPS),$(eval $(call unittests,$(g))))
 # jobbers-run's own: everything of it but main.c
 TESTS_run := $(patsubst tests/unit/run/%.c,$(B)/tests/run/%,$(wildcard tests/unit/run/test-*.c))
-$(B)/tests/run/%: tests/unit/run/%.c $(filter-out $(B)/jobbers-run/main.o,$(OBJ_run)) $(call archives,model)
+$(B)/tests/run/%: tests/unit/run/%.c $(filter-out $(B)/obj/jobbers-run/main.o,$(OBJ_run)) $(call archives,model)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP $(LDOURS) -o $@ $< $(filter-out $(B)/jobbers-run/main.o,$(OBJ_run)) $(call archives,model) $(call libs,model) -lcmocka
+	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP $(LDOURS) -o $@ $< $(filter-out $(B)/obj/jobbers-run/main.o,$(OBJ_run)) $(call archives,model) $(call libs,model) -lcmocka
 UNIT_TESTS = $(foreach g,$(GROUPS) run,$(TESTS_$(g)))
 
 ##: unit tests of every group
