@@ -17,6 +17,8 @@
 
 #define SQLITE_APPLICATION_ID 0x4a4f4242        /* "JOBB" */
 #define CHECKPOINT_PAGES 2000                   /* 8 MiB of WAL: a checkpoint then takes some ten milliseconds */
+#define CHECKPOINT_PAGES_TIGHT 50               /* after a full disk, for so many commits: the WAL uses what space it has again and again */
+#define TIGHT_COMMITS 1000
 #define CHECK_ALWAYS_BYTES (64 << 20)           /* up to here a check of every page takes a fraction of a second */
 
 static const char *const query_sql[_STORE_QUERY_MAX] = {
@@ -30,6 +32,7 @@ struct StoreDb {
         sqlite3_stmt *statements[_STORE_QUERY_MAX];     /* prepared at first use, kept */
         sqlite3_stmt *begin, *commit, *rollback;
         int wal_pages;                                  /* in the WAL after the last commit */
+        unsigned tight;                                 /* commits for which space is dear */
         bool broken;                                    /* a checkpoint's write or sync failed: only reads from now on */
 };
 
@@ -256,14 +259,18 @@ static int db_commit(StoreDb *db) {
         if (r < 0) {
                 if (!sqlite3_get_autocommit(db->sqlite))
                         (void) step_and_reset(db->rollback);
-                if (r == -ENOSPC)
+                if (r == -ENOSPC) {
+                        db->tight = TIGHT_COMMITS;
                         checkpoint(db);         /* lets the WAL begin anew in the space it has */
+                }
                 return r;
         }
-        if (db->wal_pages >= CHECKPOINT_PAGES) {
+        if (db->wal_pages >= (db->tight > 0 ? CHECKPOINT_PAGES_TIGHT : CHECKPOINT_PAGES)) {
                 db->wal_pages = 0;
                 checkpoint(db);
         }
+        if (db->tight > 0)
+                db->tight--;
         return 0;
 }
 
@@ -322,6 +329,8 @@ static int db_run(StoreDb *db, StoreQuery query, const StoreValue *values, size_
                 r = report(db, rc, query_sql[query]);
         else if (r > 0)
                 r = 0;
+        if (r == -ENOSPC)
+                db->tight = TIGHT_COMMITS;
         if (ret_changes)
                 *ret_changes = sqlite3_changes64(db->sqlite);
         sqlite3_reset(st);      /* bindings stay: every run binds all of them */
