@@ -1,0 +1,415 @@
+/* exchange.c: one request on its way: headers → who may call → body → handler → commit → answer.
+ *
+ * MHD calls exchange_access once with the headers, once per piece of the body, once at its end, and once more whenever a suspended
+ * connection is resumed. Whatever has to be waited for (a commit, a task's end, output to follow) suspends the connection; nothing
+ * is answered about what is not on disk yet. */
+#include "http/http-private.h"
+
+#include <stdio.h>
+#include <strings.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/json-text.h"
+#include "http/routes.h"
+
+static const char *header(const Exchange *x, const char *name) {
+        return MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, name);
+}
+
+/* ── waiting and waking ── */
+
+static void resume(Exchange *x, ExchangeState next) {
+        x->hangup = sd_event_source_disable_unref(x->hangup);
+        x->state = next;
+        MHD_resume_connection(x->conn->mhd);
+        http_again(x->conn->http);
+}
+
+/* Half-closed counts as gone: who waits for minutes keeps the line open. */
+static int on_hangup(sd_event_source *s, int fd, uint32_t events, void *userdata) {
+        Exchange *x = userdata;
+        resume(x, EXCHANGE_GONE);
+        return 0;
+}
+
+static void suspend(Exchange *x, ExchangeState why) {
+        Http *h = x->conn->http;
+
+        x->state = why;
+        MHD_suspend_connection(x->conn->mhd);
+        if (why != EXCHANGE_COMMITTING)
+                (void) sd_event_add_io(h->event, &x->hangup, x->conn->fd, EPOLLRDHUP, on_hangup, x);
+}
+
+static void on_wake(Request *r) {
+        Exchange *x = CONTAINER_OF(r, Exchange, request);
+
+        if (x->state == EXCHANGE_WAITING) {
+                r->woken = true;
+                conn_deadline(x->conn, clock_boot() + x->conn->http->settings->request_timeout);
+                resume(x, EXCHANGE_CALL);
+        } else if (x->state == EXCHANGE_STREAM_IDLE)
+                resume(x, EXCHANGE_SENDING);
+}
+
+bool exchange_expired(Exchange *x) {
+        switch (x->state) {
+        case EXCHANGE_WAITING:
+                x->request.waited_out = true;
+                on_wake(&x->request);
+                return true;
+        case EXCHANGE_COMMITTING: case EXCHANGE_CALL: case EXCHANGE_READY: case EXCHANGE_GONE:
+                /* it is our turn, not the client's */
+                conn_deadline(x->conn, clock_boot() + x->conn->http->settings->request_timeout);
+                return true;
+        case EXCHANGE_STREAM_IDLE:
+                return true;
+        case EXCHANGE_RECEIVING: case EXCHANGE_SENDING:
+                break;
+        }
+        return false;
+}
+
+void exchange_stop(Exchange *x) {
+        x->request.waited_out = true;
+        on_wake(&x->request);
+}
+
+void exchange_abandon(Exchange *x) {
+        if (x->state == EXCHANGE_WAITING || x->state == EXCHANGE_COMMITTING || x->state == EXCHANGE_STREAM_IDLE) {
+                link_remove(&x->commit.link);
+                resume(x, EXCHANGE_GONE);
+        }
+}
+
+static bool take_waiting_place(Exchange *x) {
+        Pool *p = x->conn->pool;
+
+        if (x->counted)
+                return true;
+        if (p->waiting >= p->waiting_max) {
+                reply_done(&x->reply);
+                reply_error(&x->reply, 429, "%u requests wait or follow already; try again later", p->waiting);
+                return false;
+        }
+        p->waiting++;
+        return x->counted = true;
+}
+
+/* ── the answer ── */
+
+static ssize_t on_stream(void *cls, uint64_t pos, char *buf, size_t max) {
+        Exchange *x = cls;
+        Http *h = x->conn->http;
+
+        if (x->state == EXCHANGE_GONE)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+        ssize_t n = x->reply.stream->read(x->reply.stream, buf, max);
+        if (n < 0)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+        if (n == 0) {
+                conn_deadline(x->conn, USEC_INFINITY);
+                suspend(x, EXCHANGE_STREAM_IDLE);
+                return 0;
+        }
+        conn_deadline(x->conn, clock_boot() + h->settings->request_timeout);    /* the client must take this much by then */
+        return n;
+}
+
+static struct MHD_Response *make_response(Exchange *x) {
+        Reply *r = &x->reply;
+
+        if (r->stream)
+                return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, on_stream, x, NULL);
+        size_t n = r->text.len;
+        char *text = str_take(&r->text);
+        if (!text) {
+                static char sentence[] = "{\"detail\":\"not enough memory for the answer\"}";
+                r->status = 503;
+                r->type = NULL;
+                return MHD_create_response_from_buffer(sizeof sentence - 1, sentence, MHD_RESPMEM_PERSISTENT);
+        }
+        struct MHD_Response *response = MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
+        if (!response)
+                free(text);
+        return response;
+}
+
+static enum MHD_Result answer(Exchange *x) {
+        struct MHD_Response *response = make_response(x);
+
+        if (!response)
+                return MHD_NO;
+        (void) MHD_add_response_header(response, "Content-Type", x->reply.type ? x->reply.type : "application/json");
+        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
+        if (x->reply.status == 401)
+                (void) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+        if (x->reply.allow[0])
+                (void) MHD_add_response_header(response, "Allow", x->reply.allow);
+        if (x->cors) {
+                (void) MHD_add_response_header(response, "Access-Control-Allow-Origin", x->cors);
+                (void) MHD_add_response_header(response, "Vary", "Origin");
+                if (x->reply.status == 204) {
+                        (void) MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, PUT, DELETE");
+                        (void) MHD_add_response_header(response, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+                }
+        }
+        x->state = EXCHANGE_SENDING;
+        enum MHD_Result r = MHD_queue_response(x->conn->mhd, x->reply.status, response);
+        MHD_destroy_response(response);
+        return r;
+}
+
+/* ── the handler and its commit ── */
+
+static void on_commit(EngineWait *w, int result) {
+        Exchange *x = CONTAINER_OF(w, Exchange, commit);
+
+        if (result < 0) {
+                x->again = false;
+                reply_done(&x->reply);
+                reply_errno(&x->reply, result, NULL);
+        }
+        resume(x, x->again ? EXCHANGE_CALL : EXCHANGE_READY);
+}
+
+static void wait_for_commit(Exchange *x) {
+        Http *h = x->conn->http;
+
+        suspend(x, EXCHANGE_COMMITTING);
+        engine_on_commit(h->engine, &x->commit);
+        http_again(h);
+}
+
+static enum MHD_Result call_handler(Exchange *x) {
+        Http *h = x->conn->http;
+        int r = x->request.route->handler(&x->request, &x->reply);
+
+        x->again = r == REPLY_CONTINUE;
+        if (r < 0) {
+                reply_done(&x->reply);
+                reply_errno(&x->reply, r, NULL);
+        }
+        if (r == REPLY_WAIT && take_waiting_place(x)) {
+                if (h->stopping) {
+                        x->request.woken = x->request.waited_out = true;
+                        return call_handler(x);
+                }
+                suspend(x, EXCHANGE_WAITING);
+                conn_deadline(x->conn, x->request.wake_at);
+                return MHD_YES;
+        }
+        if (x->reply.stream)
+                (void) take_waiting_place(x);
+        if (x->again || store_staged(x->request.store)) {
+                wait_for_commit(x);
+                return MHD_YES;
+        }
+        return answer(x);
+}
+
+static enum MHD_Result handle(Exchange *x) {
+        x->state = EXCHANGE_CALL;
+        if (x->refused)
+                return answer(x);
+        if (x->body.failed)
+                reply_error(&x->reply, 503, "not enough memory for the body");
+        else if (request_parse_json(&x->request, x->body.s, x->body.len, &x->reply) >= 0 &&
+                 request_check(&x->request, &x->reply) >= 0)
+                return call_handler(x);
+        return answer(x);
+}
+
+/* ── its beginning ── */
+
+static enum MHD_Result add_query(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
+        Request *r = cls;
+        Args *a = reallocarray(r->query, r->n_query + 1, sizeof *a);
+
+        if (!a)
+                return MHD_NO;
+        r->query = a;
+        a += r->n_query;
+        *a = (Args) { .name = strdup(key), .value = strdup(value ? value : "") };
+        if (a->name && a->value) {
+                r->n_query++;
+                return MHD_YES;
+        }
+        free(a->name);
+        free(a->value);
+        return MHD_NO;
+}
+
+static bool is_preflight(const Exchange *x, const char *method) {
+        return STREQ(method, "OPTIONS") && x->cors && header(x, "Access-Control-Request-Method");
+}
+
+static bool check_body_headers(Exchange *x) {
+        const char *length = header(x, "Content-Length"), *encoding = header(x, "Transfer-Encoding");
+        uint64_t n = 0, max = x->conn->http->settings->max_body;
+
+        if (length && parse_u64(length, &n) < 0)
+                n = UINT64_MAX;
+        if (n == 0 && !encoding)
+                return true;
+        if (!auth_content_is_json(header(x, "Content-Type"))) {
+                reply_error(&x->reply, 415, "the Content-Type of a body must be application/json");
+                return false;
+        }
+        if (n > max) {
+                reply_error(&x->reply, 413, "the body is larger than %llu bytes (--max-body=)", (unsigned long long) max);
+                return false;
+        }
+        return true;
+}
+
+/* Everything that can be decided by the headers: true when the request goes on. */
+static bool admit(Exchange *x, const char *method) {
+        Http *h = x->conn->http;
+        AuthRequest a = {
+                .is_unix = x->conn->is_unix,
+                .peer_uid = x->conn->peer_uid,
+                .local = x->conn->local,
+                .listen_name = x->conn->listener->name,
+                .host = header(x, "Host"),
+                .origin = header(x, "Origin"),
+                .authorization = header(x, "Authorization"),
+        };
+        const char *sentence = NULL;
+        Reply none = {};
+
+        unsigned status = auth_check_origin(&h->auth, &a, &sentence);
+        if (status != 0) {
+                reply_error(&x->reply, status, "%s", sentence);
+                return false;
+        }
+        x->cors = a.is_unix ? NULL : a.origin;
+        if (is_preflight(x, method)) {
+                x->reply.status = 204;
+                return false;
+        }
+        x->request.route = route_find(&x->request, method, &none);
+        if (!x->request.route || !(x->request.route->flags & ROUTE_OPEN)) {
+                status = auth_check_token(&h->auth, &a, &sentence);
+                if (status != 0) {
+                        reply_done(&none);
+                        reply_error(&x->reply, status, "%s", sentence);
+                        return false;
+                }
+        }
+        if (!x->request.route) {
+                x->reply = none;
+                return false;
+        }
+        return check_body_headers(x);
+}
+
+static Exchange *exchange_new(Conn *c, const char *url) {
+        Exchange *x = calloc(1, sizeof *x);
+
+        if (!x)
+                return NULL;
+        x->conn = c;
+        link_init(&x->commit.link);
+        x->commit.fn = on_commit;
+        x->request.engine = c->http->engine;
+        x->request.store = engine_store(c->http->engine);
+        x->request.event = c->http->event;
+        x->request.wake = on_wake;
+        x->request.path = strdup(url);
+        if (!x->request.path) {
+                free(x);
+                return NULL;
+        }
+        return x;
+}
+
+static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *url, const char *method, void **con_cls) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        Conn *c = info ? info->socket_context : NULL;
+        Exchange *x = c ? exchange_new(c, url) : NULL;
+
+        if (!x)
+                return MHD_NO;
+        *con_cls = x;
+        c->exchange = x;
+        conn_busy(c);
+        x->refused = !admit(x, method);
+        if (!x->refused) {
+                size_t before = x->request.n_query;
+                int n = MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_query, &x->request);
+                if (n < 0 || (size_t) n != x->request.n_query - before) {
+                        reply_error(&x->reply, 503, "not enough memory for the request");
+                        x->refused = true;
+                }
+        }
+        /* A client that asks first need not send it. */
+        const char *expect = x->refused ? header(x, "Expect") : NULL;
+        return expect && strcasecmp(expect, "100-continue") == 0 ? answer(x) : MHD_YES;
+}
+
+static enum MHD_Result receive(Exchange *x, const char *data, size_t n) {
+        uint64_t max = x->conn->http->settings->max_body;
+
+        if (!x->refused && x->body.len + n > max) {
+                reply_error(&x->reply, 413, "the body is larger than %llu bytes (--max-body=)", (unsigned long long) max);
+                x->refused = true;
+                str_free(&x->body);
+        }
+        if (!x->refused) {
+                (void) str_append_n(&x->body, data, n);
+                return MHD_YES;
+        }
+        x->discarded += n;
+        return x->discarded > DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+                                const char *upload_data, size_t *upload_data_size, void **con_cls) {
+        Exchange *x = *con_cls;
+
+        if (!x)
+                return begin(cls, mhd, url, method, con_cls);
+        switch (x->state) {
+        case EXCHANGE_RECEIVING:
+                if (*upload_data_size > 0) {
+                        size_t n = *upload_data_size;
+                        *upload_data_size = 0;
+                        return receive(x, upload_data, n);
+                }
+                return handle(x);
+        case EXCHANGE_CALL:
+                return call_handler(x);
+        case EXCHANGE_READY:
+                return answer(x);
+        case EXCHANGE_GONE:
+                return MHD_NO;
+        case EXCHANGE_SENDING:          /* refused early; whatever else comes is thrown away */
+                *upload_data_size = 0;
+                return MHD_YES;
+        case EXCHANGE_WAITING: case EXCHANGE_COMMITTING: case EXCHANGE_STREAM_IDLE:
+                break;                  /* suspended ones are not called */
+        }
+        return MHD_YES;
+}
+
+void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, enum MHD_RequestTerminationCode toe) {
+        Exchange *x = *con_cls;
+
+        if (!x)
+                return;
+        *con_cls = NULL;
+        Conn *c = x->conn;
+        c->exchange = NULL;
+        if (x->counted)
+                c->pool->waiting--;
+        link_remove(&x->commit.link);
+        x->hangup = sd_event_source_disable_unref(x->hangup);
+        reply_done(&x->reply);
+        request_done(&x->request);
+        str_free(&x->body);
+        free(x);
+        conn_idle(c);
+}
