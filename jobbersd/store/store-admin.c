@@ -133,10 +133,10 @@ static int row_role(void *userdata, const StoreRow *row) {
                 if (!roles)
                         return -ENOMEM;
                 l->roles = roles;
-                RoleRow role = { .name = strdup(name), .queues = calloc(1, sizeof(char *)) };
-                l->roles[l->n++] = role;
-                if (!role.name || !role.queues)
+                RoleRow role = { .name = strdup(name) };
+                if (!role.name)
                         return -ENOMEM;
+                l->roles[l->n++] = role;
                 const char *tag = d->row_text(row, 1, &tag_len);
                 if (!tag || tag_len != sizeof role.tag.b)
                         return -EBADMSG;
@@ -150,7 +150,7 @@ int store_role_list(Store *s, store_role_fn fn, void *userdata) {
         _cleanup_(role_rows_done) RoleRows l = { .driver = s->driver };
         int r = store_read(s, Q_ROLE_LIST, NO_VALUES, row_role, &l);
         for (size_t i = 0; r >= 0 && i < l.n; i++)
-                r = fn(userdata, l.roles[i].name, l.roles[i].queues, &l.roles[i].tag);
+                r = fn(userdata, l.roles[i].name, l.roles[i].queues ? l.roles[i].queues : (char *[]) { NULL }, &l.roles[i].tag);
         return r < 0 ? r : 0;
 }
 

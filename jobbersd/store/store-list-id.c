@@ -61,7 +61,8 @@ static int gather(Store *s, const StreamSet *set, const Ulid *low, int64_t after
 }
 
 static int take(FoundList *l, uint64_t offset, unsigned limit, SeqList *out) {
-        qsort(l->found, l->n, sizeof *l->found, found_cmp);
+        if (l->n > 0)
+                qsort(l->found, l->n, sizeof *l->found, found_cmp);
         for (uint64_t i = offset; i < l->n && i - offset < limit; i++) {
                 int r = seq_list_add(out, l->found[i].seq);
                 if (r < 0)

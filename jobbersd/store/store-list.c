@@ -91,10 +91,10 @@ typedef struct Merge {
 } Merge;
 
 static void merge_done(Merge *m) {
+        heap_free(&m->heap);
         for (size_t i = 0; i < m->n; i++)
                 seq_list_free(&m->cursors[i].chunk);
         free(m->cursors);
-        heap_free(&m->heap);
 }
 
 /* Adds `limit` seqs after `offset` to `out`, ascending. */
