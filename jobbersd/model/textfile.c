@@ -36,7 +36,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 int text_file_list(const char *dir, const char *suffix, char ***ret) {
-        _cleanup_strv_ char **names = calloc(1, sizeof *names);
+        _cleanup_strv_ char **names = calloc(4, sizeof *names);
         size_t suffix_len = strlen(suffix);
 
         if (!names)
