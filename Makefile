@@ -181,6 +181,11 @@ tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
 
 ##: remove what was built
+# ── benchmarks ──
+$(B)/bench-store: bench/bench-store.c $(call archives,store)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(call archives,store) $(call libs,store)
+
 clean:
 	rm -rf build build-san build-cov build-fuzz
 ##: this list

@@ -1,0 +1,171 @@
+"""Attempts in their scopes: limits, accounting, exact end reasons, nothing that outlives its task, heartbeats, logs."""
+import json
+
+import pytest
+
+
+def last(record):
+    return record["attempts"][-1]
+
+
+def test_each_attempt_is_a_scope(machine):
+    machine.define("where", 'cat /proc/self/cgroup; echo "{\\"cgroup\\": \\"$(cut -d: -f3 /proc/self/cgroup)\\"}" >$JOBBERS_RESULT')
+    record = machine.run("where")
+    scope = f"jobbers-task-{record['id']}-1.scope"
+    assert record["scope"] == scope
+    assert record["results"]["cgroup"] == f"/jobbers.slice/jobbers-default.slice/{scope}/task"
+    machine.wait(f"! systemctl list-units --all --no-legend '{scope}' | grep -q .")
+
+
+def test_over_memory_max_is_oom(machine):
+    machine.define("eat", "exec python3 -c 'x = bytearray(300 << 20); print(len(x))'", resources={"MemoryMax": "50M"}, DeadLetterPolicy="save")
+    record = machine.run("eat")
+    assert record["status"] == "failed" and last(record)["end_reason"] == "oom", record
+    assert last(record)["resources"]["oom_kills"] >= 1 and last(record)["resources"]["memory_peak"] > 40 << 20
+    assert "memory" in record["last_error"].lower()
+    # Killed by the same signal without the OOM killer is something else.
+    machine.define("killed", "kill -9 $$")
+    record = machine.run("killed")
+    assert (last(record)["end_reason"], last(record)["signal"]) == ("signal", "SIGKILL")
+
+
+def test_oom_can_be_retried(machine):
+    machine.define("eatonce", "[ $JOBBERS_ATTEMPT = 2 ] || exec python3 -c 'bytearray(300 << 20)'", resources={"MemoryMax": "50M"}, RetryOn="oom")
+    record = machine.run("eatonce")
+    assert record["status"] == "completed" and [a["end_reason"] for a in record["attempts"]] == ["oom", "exit"], record
+
+
+def test_fork_bomb_stops_at_tasks_max(machine):
+    machine.define("bomb", "f() { f | f & }; f; sleep 1000", resources={"TasksMax": 40}, TimeoutSec=6, KillGraceSec=1, MaxRetries=0)
+    record = machine.final(machine.submit("bomb"), 180)
+    assert record["status"] == "failed", record
+    assert last(record)["resources"]["pids_peak"] <= 41, record
+    assert machine.cgroups() == []
+
+
+def test_cpu_quota_is_seen_in_the_accounting(machine):
+    machine.define("spin", "exec timeout 5 python3 -c 'while True: pass' || true", resources={"CPUQuota": "20%"})
+    record = machine.run("spin")
+    assert last(record)["resources"]["cpu_usec"] < 2_000_000, record
+    machine.define("spinfree", "timeout 5 python3 -c 'while True: pass'; exit 0")
+    assert last(machine.run("spinfree"))["resources"]["cpu_usec"] > 2_500_000
+
+
+def test_limits_of_a_queue_change_live(machine):
+    status, answer = machine.call("PUT", "/queues/narrow-er", {"max_concurrent": 5, "memory_max": 100 << 20})
+    assert status in (200, 201), answer
+    machine.call("PUT", "/roles/default", ["default", "reports", "narrow-er"] if "reports" in machine.get("/queues")["queues"] else ["default", "narrow-er"])
+    machine.define("hold", "sleep 1000")
+    task = machine.submit("hold", queue="narrow-er")
+    machine.started(task)
+    cgroup = "/sys/fs/cgroup/jobbers.slice/jobbers-narrow\\\\x2der.slice/memory.max"
+    machine.wait(f"[ $(cat {cgroup}) = {100 << 20} ]")
+    machine.call("PUT", "/queues/narrow-er", {"max_concurrent": 5, "memory_max": 200 << 20})
+    machine.wait(f"[ $(cat {cgroup}) = {200 << 20} ]")
+    machine.call("POST", f"/task/{task}/cancel")
+    assert machine.final(task)["status"] == "cancelled"
+
+
+DAEMONIZE = """python3 - <<'END'
+import os, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execvp("sleep", ["sleep", "98765"])
+    os._exit(0)
+os.wait()
+time.sleep(0.3)
+END
+"""
+
+
+def test_nothing_outlives_its_task(machine):
+    machine.define("escape", DAEMONIZE, KillGraceSec=1)
+    record = machine.run("escape")
+    assert record["status"] == "completed"
+    assert machine.pids_of("sleep 98765") == []
+
+
+def test_cancel_kills_all_of_it(machine):
+    machine.define("escapehold", DAEMONIZE + "sleep 98765", KillGraceSec=1)
+    task = machine.submit("escapehold")
+    machine.wait("[ $(pgrep -fc 'sleep 98765') -ge 2 ]")
+    assert machine.call("POST", f"/task/{task}/cancel")[0] == 200
+    record = machine.final(task)
+    assert record["status"] == "cancelled" and last(record)["end_reason"] == "cancelled"
+    assert machine.pids_of("sleep 98765") == []
+
+
+def test_heartbeats_from_a_shell(machine):
+    machine.define("beat", """
+        for i in 1 2 3 4 5 6; do systemd-notify WATCHDOG=1 "STATUS=step $i" X_JOBBERS_PROGRESS=$((i * 10)); sleep 1; done
+        [ "$WATCHDOG_USEC" = 4000000 ]""", MaxHeartbeatIntervalSec=4)
+    record = machine.run("beat")
+    assert record["status"] == "completed", record
+    assert record["status_text"] == "step 6" and record["progress"] == 60 and record["heartbeat_at"] > record["started_at"]
+    machine.define("silent", "sleep 1000", MaxHeartbeatIntervalSec=2)
+    record = machine.run("silent")
+    assert record["status"] == "stalled" and last(record)["end_reason"] == "stalled"
+
+
+def test_more_time_can_be_asked_for(machine):
+    machine.define("longer", "systemd-notify EXTEND_TIMEOUT_USEC=20000000; sleep 6", TimeoutSec=3, MaxRetries=0)
+    assert machine.run("longer")["status"] == "completed"
+    machine.define("toolong", "sleep 1000", TimeoutSec=2, MaxRetries=0)
+    record = machine.run("toolong")
+    assert record["status"] == "failed" and last(record)["end_reason"] == "timeout"
+
+
+def test_forged_notifications_are_refused(machine):
+    """Another task of the same user knows the address, and is not heard."""
+    machine.define("victim", "sleep 8", MaxHeartbeatIntervalSec=60)
+    victim = machine.submit("victim")
+    machine.started(victim)
+    machine.define("forger", """NOTIFY_SOCKET=$(find /run/jobbers -path '*VICTIM*' -name notify 2>/dev/null | head -n 1)
+        [ -n "$NOTIFY_SOCKET" ] || NOTIFY_SOCKET=/run/jobbers/attempts/VICTIM.1/work/notify
+        export NOTIFY_SOCKET
+        python3 - <<'END'
+import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b"STATUS=forged\\nX_JOBBERS_PROGRESS=99", os.environ["NOTIFY_SOCKET"])
+END""".replace("VICTIM", victim))
+    forged = machine.run("forger")
+    assert forged["status"] == "completed", forged     # it could send; it is the receiver that does not listen
+    record = machine.final(victim)
+    assert record["status"] == "completed" and record["status_text"] is None and record["progress"] is None, record
+
+
+def test_output_is_in_the_journal(machine):
+    machine.define("talk", "echo to stdout; echo to stderr >&2; printf 'no newline'")
+    record = machine.run("talk")
+    lines = [json.loads(line) for line in machine.sh(f"journalctl -q -b -o json _SYSTEMD_UNIT={record['scope']}").splitlines()]
+    assert [line["MESSAGE"] for line in lines if line["SYSLOG_IDENTIFIER"] == "talk"] == ["to stdout", "to stderr", "no newline"]
+    about = [json.loads(line) for line in machine.sh(f"journalctl -q -b -o json JOBBERS_TASK_ID={record['id']}").splitlines()]
+    assert about and all("MESSAGE_ID" in line for line in about)
+    catalog = machine.sh(f"journalctl -q -b -x JOBBERS_TASK_ID={record['id']}")
+    assert "Subject:" in catalog or "░░" in catalog
+    log = machine.get(f"/task/{record['id']}/logs")
+    assert "to stdout" in log and "to stderr" in log and "no newline" in log
+
+
+def test_logs_can_be_followed(machine):
+    machine.define("chat", "for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done")
+    task = machine.submit("chat")
+    status, log = machine.call("GET", f"/task/{task}/logs?follow=true")
+    assert status == 200 and [f"line {i}" in log for i in range(1, 6)] == [True] * 5
+    assert machine.get(f"/task-status/{task}")["status"] == "completed"
+
+
+@pytest.mark.full
+def test_a_thousand_leave_nothing(machine):
+    machine.write("/etc/jobbers/tasks.d/true.task", "[Task]\nName=true\nVersion=1\nExecStart=/bin/true\nMaxConcurrent=0\n")
+    machine.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
+    machine.sh("systemctl reload jobbersd")
+    ids = machine.submit_many("true", 1000)
+    for task in ids:
+        assert machine.final(task, 600)["status"] == "completed"
+    machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+    assert machine.cgroups() == []
+    assert machine.sh("pgrep -u jobbers-task || true") == ""
+    assert machine.sh("ls /run/jobbers/attempts; find /var/lib/jobbers/records -type f") == ""

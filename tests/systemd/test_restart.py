@@ -1,0 +1,295 @@
+"""Restarts, crashes, upgrades, host shutdowns and power cuts in the middle of tasks."""
+import threading
+import time
+
+import pytest
+
+# Waits for a file that the test makes, then answers with its own pid and start: a second start would be seen.
+HOLD = """echo "$JOBBERS_TASK_ID $JOBBERS_ATTEMPT" >>/var/lib/jobbers-task/starts
+until [ -e /var/lib/jobbers-task/go ]; do sleep 0.5; done
+echo "{\\"pid\\": $$}" >$JOBBERS_RESULT"""
+
+
+def hold(machine, n, **keys):
+    """n tasks that run until release(), all started."""
+    machine.sh("rm -f /var/lib/jobbers-task/go /var/lib/jobbers-task/starts")
+    machine.define("keep", HOLD, MaxConcurrent=0, **keys)
+    machine.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
+    ids = machine.submit_many("keep", n)
+    machine.wait(f"[ $(cat /var/lib/jobbers-task/starts | wc -l) -ge {n} ]", 120)
+    return ids
+
+
+def release(machine):
+    machine.sh("runuser -u jobbers-task -- touch /var/lib/jobbers-task/go")
+
+
+def starts(machine):
+    return sorted(line.split()[0] for line in machine.sh("cat /var/lib/jobbers-task/starts").splitlines())
+
+
+@pytest.fixture
+def slots(machine):
+    """Room for a hundred at once."""
+    machine.write("/etc/jobbers/jobbersd.conf.d/tests.conf", "slots=200\n")
+    machine.sh("systemctl restart jobbersd")
+    yield machine
+    machine.sh("rm /etc/jobbers/jobbersd.conf.d/tests.conf; systemctl reset-failed; systemctl restart jobbersd")
+
+
+def kill_daemon(m):
+    pid = m.sh("systemctl show -p MainPID --value jobbersd")
+    m.sh(f"kill -9 {pid}")
+    m.wait(f"p=$(systemctl show -p MainPID --value jobbersd); [ $p != {pid} ] && [ $p != 0 ] && systemctl is-active jobbersd")
+
+
+def kill_launcher(m):
+    m.sh("systemctl kill -s KILL --kill-who=main jobbers-launcher.service")
+    m.wait("systemctl is-active jobbers-launcher.service")
+
+
+def upgrade(m):
+    m.sh("""cd /root && rm -rf up && dpkg-deb -R debs/jobbers_*_amd64.deb up && sed -i 's/^Version: .*/&+upgrade'$(date +%s)'/' up/DEBIAN/control &&
+         dpkg-deb -b up up.deb && apt-get install -qy ./up.deb </dev/null 2>&1""", timeout=300)
+
+
+DISTURBANCES = {"restart": lambda m: m.sh("systemctl restart jobbersd", timeout=200), "kill": kill_daemon, "launcher": kill_launcher, "upgrade": upgrade,
+                "launcher-restart": lambda m: m.sh("systemctl restart jobbers-launcher.service"), "both": lambda m: (kill_launcher(m), kill_daemon(m)),
+                "stopped": lambda m: m.sh("systemctl stop jobbersd; sleep 2; systemctl start jobbersd")}
+
+
+@pytest.mark.parametrize("how", [h if h in ("restart", "kill", "upgrade") else pytest.param(h, marks=pytest.mark.full) for h in DISTURBANCES])
+def test_continue_tasks_live_through(slots, how):
+    machine = slots
+    ids = hold(machine, 100, OnShutdown="continue")
+    pids = set(machine.sh("pgrep -u jobbers-task -f /opt/tasks/keep").split())
+    assert len(pids) >= 100
+    DISTURBANCES[how](machine)
+    assert set(machine.sh("pgrep -u jobbers-task -f /opt/tasks/keep").split()) == pids
+    release(machine)
+    records = [machine.final(task) for task in ids]
+    assert [r["status"] for r in records] == ["completed"] * 100
+    assert {str(r["results"]["pid"]) for r in records} <= pids and len({r["results"]["pid"] for r in records}) == 100
+    assert all(len(r["attempts"]) == 1 for r in records) and starts(machine) == sorted(ids)
+    machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+
+
+def test_results_reached_while_the_daemon_is_down_are_kept(slots):
+    machine = slots
+    ids = hold(machine, 20, OnShutdown="continue")
+    machine.sh("systemctl stop jobbersd.socket jobbersd.service", timeout=200)
+    release(machine)
+    machine.wait("! pgrep -u jobbers-task -f /opt/tasks/keep")
+    machine.sh("systemctl start jobbersd")
+    assert [machine.final(task)["status"] for task in ids] == ["completed"] * 20
+
+
+def test_policies_over_stop(slots):
+    machine = slots
+    machine.sh("rm -f /var/lib/jobbers-task/go")
+    for policy in ("stop", "resubmit", "continue"):
+        machine.define(f"on-{policy}", "until [ -e /var/lib/jobbers-task/go ]; do sleep 0.2; done", OnShutdown=policy)
+    task = {policy: machine.submit(f"on-{policy}") for policy in ("stop", "resubmit", "continue")}
+    for t in task.values():
+        machine.started(t)
+    machine.sh("systemctl stop jobbersd.socket jobbersd.service", timeout=200)
+    running = machine.sh("pgrep -u jobbers-task -af /opt/tasks/on- || true")
+    assert "on-continue" in running and "on-stop" not in running and "on-resubmit" not in running
+    machine.sh("systemctl start jobbersd.socket jobbersd.service")
+    assert machine.final(task["stop"])["status"] == "stalled"
+    machine.started(task["resubmit"])
+    release(machine)
+    again, kept = machine.final(task["resubmit"]), machine.final(task["continue"])
+    assert (again["status"], again["retry_attempt"], len(again["attempts"])) == ("completed", 0, 2)
+    assert again["attempts"][0]["end_reason"] == "shutdown"
+    assert (kept["status"], len(kept["attempts"])) == ("completed", 1)
+
+
+def test_no_connection_is_refused_over_a_restart(machine):
+    """The sockets are systemd's: a client that comes while the daemon restarts waits a little, and is served."""
+    machine.define("quick", "exit 0", MaxConcurrent=0)
+    done, errors = threading.Event(), []
+    served = []
+
+    def client():
+        while not done.is_set():
+            try:
+                status, _ = machine.call("GET", "/health", timeout=60)
+                served.append(status)
+            except OSError as e:
+                errors.append(repr(e))
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        for _ in range(3):
+            machine.sh("systemctl restart jobbersd", timeout=200)
+    finally:
+        done.set()
+        thread.join()
+    # A connection that was open when the old daemon left may see its end; none may be refused.
+    assert not [e for e in errors if "Refused" in e], errors
+    assert len(served) > 10 and set(served) == {200}
+
+
+def test_daemon_is_restarted_when_it_hangs(machine):
+    """The watchdog is systemd's and the loop's: a daemon that no longer turns is killed and replaced."""
+    machine.sh("mkdir -p /run/systemd/system/jobbersd.service.d && printf '[Service]\\nWatchdogSec=3\\nTimeoutAbortSec=2\\n' "
+               ">/run/systemd/system/jobbersd.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart jobbersd")
+    try:
+        pid = machine.sh("systemctl show -p MainPID --value jobbersd")
+        time.sleep(8)
+        assert machine.sh("systemctl show -p MainPID --value jobbersd") == pid
+        machine.sh(f"kill -STOP {pid}")
+        machine.wait(f"p=$(systemctl show -p MainPID --value jobbersd); [ $p != {pid} ] && [ $p != 0 ] && systemctl is-active jobbersd", 60)
+    finally:
+        machine.sh("rm -r /run/systemd/system/jobbersd.service.d; systemctl daemon-reload; systemctl reset-failed; systemctl restart jobbersd")
+
+
+# ── the host ──
+
+@pytest.fixture
+def own_machine(fresh_machine):
+    fresh_machine.install()
+    return fresh_machine
+
+
+def in_the_middle(m):
+    """One running task of each policy, one waiting for its time, and one that has ended."""
+    m.sh("rm -f /var/lib/jobbers-task/go")
+    for policy in ("stop", "resubmit", "continue"):
+        m.define(f"on-{policy}", "until [ -e /var/lib/jobbers-task/go ]; do sleep 0.2; done", OnShutdown=policy)
+    m.define("done", "exit 0")
+    tasks = {policy: m.submit(f"on-{policy}") for policy in ("stop", "resubmit", "continue")}
+    tasks["done"] = m.submit("done")
+    status, answer = m.call("POST", "/schedule-task", {"task": {"name": "done", "version": 1}, "run_at": m.sh("date -u -d '+300 days' +%FT%TZ")})
+    assert status == 200
+    tasks["scheduled"] = answer["task"]["id"]
+    for policy in ("stop", "resubmit", "continue"):
+        m.started(tasks[policy])
+    assert m.final(tasks["done"])["status"] == "completed"
+    return tasks
+
+
+def as_specified(m, tasks, reasons):
+    m.wait("systemctl is-active jobbersd", 120)
+    m.wait_for(lambda: m.call("GET", "/health")[0] == 200)
+    stopped, kept = m.final(tasks["stop"]), m.final(tasks["continue"])
+    assert (stopped["status"], kept["status"]) == ("stalled", "stalled"), (stopped, kept)
+    for record in (stopped, kept):
+        assert record["attempts"][-1]["end_reason"] in reasons and record["last_error"], record
+    m.started(tasks["resubmit"])
+    release(m)
+    again = m.final(tasks["resubmit"])
+    assert (again["status"], again["retry_attempt"], len(again["attempts"])) == ("completed", 0, 2), again
+    assert m.get(f"/task-status/{tasks['done']}")["status"] == "completed"
+    assert m.get(f"/task-status/{tasks['scheduled']}")["status"] == "scheduled"
+
+
+def test_power_cut(own_machine):
+    m = own_machine
+    tasks = in_the_middle(m)
+    m.cut()
+    m.start()
+    as_specified(m, tasks, ("host-lost",))
+
+
+@pytest.mark.full
+def test_reboot(own_machine):
+    m = own_machine
+    tasks = in_the_middle(m)
+    m.reboot()
+    as_specified(m, tasks, ("shutdown", "host-lost"))
+
+
+@pytest.mark.full
+def test_clean_power_off(own_machine):
+    m = own_machine
+    tasks = in_the_middle(m)
+    begun = time.monotonic()
+    m.poweroff()
+    assert time.monotonic() - begun < 60
+    m.start()
+    as_specified(m, tasks, ("shutdown", "host-lost"))
+
+
+@pytest.mark.full
+def test_power_cuts_lose_nothing_acknowledged(own_machine):
+    m = own_machine
+    m.define("count", "echo $JOBBERS_TASK_ID >>/var/lib/jobbers-task/ran", MaxConcurrent=0, OnShutdown="resubmit")
+    acknowledged = []
+    for _ in range(5):
+        stop = threading.Event()
+
+        def submit():
+            while not stop.is_set():
+                try:
+                    acknowledged.append(m.submit("count"))
+                except (OSError, AssertionError):
+                    pass
+
+        threads = [threading.Thread(target=submit) for _ in range(4)]
+        for t in threads:
+            t.start()
+        time.sleep(4)
+        m.cut()
+        stop.set()
+        for t in threads:
+            t.join()
+        m.start()
+        m.wait_for(lambda: m.call("GET", "/health")[0] == 200)
+    assert len(acknowledged) > 100
+    assert {m.final(task, 300)["status"] for task in acknowledged} == {"completed"}
+
+
+# ── many, and the system under them ──
+
+@pytest.mark.full
+def test_restart_with_a_thousand_attempts(own_machine):
+    m = own_machine
+    m.sh("systemctl stop jobbersd && mkdir -p /etc/jobbers/jobbersd.conf.d && printf 'slots=1000\\n' >/etc/jobbers/jobbersd.conf.d/tests.conf; systemctl start jobbersd")
+    m.write("/etc/systemd/system/empty.service", "[Service]\nType=notify\nExecStart=/usr/bin/python3 -c 'import os, socket, signal; "
+            "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"]); signal.pause()'\nNotifyAccess=all\n")
+    m.define("keep", "exec sleep 100000", MaxConcurrent=0, OnShutdown="continue")
+    m.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
+    ids = m.submit_many("keep", 1000)
+    m.wait("[ $(pgrep -cu jobbers-task -x sleep) = 1000 ]", 600)
+    m.sh("systemctl daemon-reload; systemctl start empty")
+
+    def restart(unit):
+        return int(m.sh(f"a=$(date +%s%3N); systemctl restart {unit}; b=$(date +%s%3N); echo $((b - a))", timeout=200))
+
+    empty = min(restart("empty") for _ in range(3))
+    ours = min(restart("jobbersd") for _ in range(3))
+    print(f"restart: empty unit {empty} ms, jobbersd with 1,000 attempts {ours} ms")
+    assert ours <= 3 * empty + 1000
+    assert m.sh("pgrep -cu jobbers-task -x sleep") == "1000"
+    assert m.call("POST", "/tasks/cancel", {"task_ids": ids})[0] == 200
+    for task in ids:
+        assert m.final(task, 600)["status"] == "cancelled"
+    m.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("trouble", ["daemon-reexec", "dbus", "failing"])
+def test_nothing_is_left_after(slots, trouble):
+    m = slots
+    m.define("bad", "exit 1", MaxConcurrent=0)
+    m.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
+    ids = m.submit_many("bad", 5000 if trouble == "failing" else 600)
+    if trouble == "daemon-reexec":
+        for _ in range(10):
+            m.sh("systemctl daemon-reexec")
+            time.sleep(1)
+    elif trouble == "dbus":
+        m.sh("systemctl stop dbus.socket dbus.service", check=False)
+        time.sleep(60)
+        m.sh("systemctl start dbus.socket dbus.service")
+    for task in ids:
+        record = m.final(task, 1200)
+        assert record["status"] == "failed" and len(record["attempts"]) == 1, record
+    m.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+    assert m.cgroups() == [] and m.sh("pgrep -u jobbers-task || true") == ""
+    assert m.sh("ls /run/jobbers/attempts; find /var/lib/jobbers/records -type f") == ""
+    assert m.sh("systemctl show -p NRestarts --value jobbersd") == "0"
+    assert m.run("bad")["status"] == "failed"
