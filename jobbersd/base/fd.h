@@ -18,11 +18,13 @@ int fd_write_all(int fd, const void *data, size_t n);
 int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
 /* mkdir -p. Existing directories are left as they are. */
 int fd_mkdirs(const char *path, mode_t mode);
-/* Removes name and everything below it without following links or crossing a changed directory; no entry is 0. */
+/* Removes name (one component) and everything below it without following links, leaving the mount or trusting the owner;
+ * no entry is 0. Goes on after an error, which is returned if something is left. */
 int fd_remove_tree_at(int dir_fd, const char *name);
 
 /* One datagram with up to FD_PASS_MAX descriptors. Sending keeps them, receiving gives them (CLOEXEC). Flags as sendmsg/recvmsg;
- * MSG_NOSIGNAL is added. Receive returns the length, 0 at the end of the stream, -errno; *n_fds is what came (excess closed). */
+ * MSG_NOSIGNAL is added. Receive returns the length, 0 at the end of the stream, -errno; *n_fds is what came (excess closed);
+ * a datagram longer than n is -EMSGSIZE, and lost. */
 #define FD_PASS_MAX 4
 int fd_send(int sock, const void *data, size_t n, const int *fds, size_t n_fds, int flags);
 ssize_t fd_recv(int sock, void *data, size_t n, int fds[static FD_PASS_MAX], size_t *n_fds, int flags);

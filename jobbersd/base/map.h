@@ -8,7 +8,7 @@ typedef struct Map Map;
 
 Map *map_new(void);                                                     /* NULL without memory */
 void map_free(Map *m);                                                  /* not the values; NULL is fine */
-int map_put(Map *m, const void *key, size_t len, void *value);          /* -EEXIST, -ENOMEM */
+int map_put(Map *m, const void *key, size_t len, void *value);          /* -EEXIST, -ENOMEM; value: not NULL */
 void *map_get(const Map *m, const void *key, size_t len);               /* NULL if absent */
 void *map_remove(Map *m, const void *key, size_t len);                  /* the value that was there, or NULL */
 size_t map_size(const Map *m);

@@ -39,8 +39,9 @@ const char *signal_name(int signal);                    /* "SIGTERM"; "SIG?" whe
 #define NAME_LEN_MAX 64
 bool name_valid(const char *s);
 
-/* Splits a command line as systemd does: blanks, "double" and 'single' quotes, C escapes in double and no quotes.
- * ret: NULL-terminated array to free with strv_free. -EINVAL on an unbalanced quote or unknown escape. */
+/* Splits a command line as systemd does: blanks, "double" and 'single' quotes, C escapes; in single quotes an unknown escape
+ * stays as it is. ret: NULL-terminated array (empty for a blank line) to free with strv_free. -EINVAL on an unbalanced
+ * quote, on an unknown escape elsewhere, and on one that means NUL. */
 int split_command(const char *s, char ***ret);
 
 void strv_free(char **v);
