@@ -7,6 +7,7 @@
 #include "model/unitfile.h"
 
 #include "base/str.h"
+#include "model/utf8.h"
 
 typedef struct Reader {
         unitfile_assign_fn assign;
@@ -26,23 +27,6 @@ static bool is_blank(char c) {
         return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Length of the UTF-8 sequence at s, 0 when it is none. */
-static size_t utf8_length(const unsigned char *s, size_t n) {
-        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-        if (len == 0 || len > n)
-                return 0;
-        if (len == 1)
-                return 1;
-        uint32_t c = s[0] & (0xffU >> (len + 1));
-        for (size_t i = 1; i < len; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                c = c << 6 | (s[i] & 0x3f);
-        }
-        return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
-}
-
 /* What is wrong with the bytes of a line, NULL when nothing is. */
 static const char *bytes_problem(const char *s, size_t n) {
         for (size_t i = 0; i < n;) {
@@ -51,7 +35,7 @@ static const char *bytes_problem(const char *s, size_t n) {
                         return "there is a NUL byte in this line";
                 if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
                         return "there is a control character in this line";
-                size_t len = utf8_length((const unsigned char *) s + i, n - i);
+                size_t len = utf8_length(s + i, n - i);
                 if (len == 0)
                         return "this line is not UTF-8";
                 i += len;
