@@ -15,7 +15,8 @@ static const char *log_name = "jobbers";
 static int log_max = LOG_INFO;
 static bool log_to_journal;
 
-/* systemd names the socket that it connected to stderr; a redirected stderr is another file. */
+/* systemd names the socket that it connected to stderr; a redirected stderr is another file. The journal's own socket is
+ * looked for as well, because sd_journal_sendv calls it success to write to none. */
 static bool stderr_is_journal(void) {
         const char *e = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
@@ -24,7 +25,8 @@ static bool stderr_is_journal(void) {
 
         if (!e || sscanf(e, "%llu:%llu%n", &dev, &ino, &end) != 2 || end < 0 || e[end])
                 return false;
-        return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t) dev && st.st_ino == (ino_t) ino;
+        return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t) dev && st.st_ino == (ino_t) ino &&
+               access("/run/systemd/journal/socket", W_OK) == 0;
 }
 
 void log_init(const char *name) {
