@@ -166,6 +166,18 @@ coverage:
 	@cd build-cov && gcovr --root .. --object-directory . --exclude '../tests/.*' --print-summary --html-details coverage.html --txt coverage.txt
 	@echo "build-cov/coverage.html"
 
+# On a real systemd, in a virtual machine, from the package.
+SYSTEMD_TESTS = packaging/deps build test package vm && $(MAKE) --no-print-directory deb && $(PYTEST) tests/systemd
+##: the package in a booted Debian, the part that takes under ten minutes
+check-systemd:
+	@$(SYSTEMD_TESTS)
+##: all of it: reboots, power cuts, thousands of tasks
+check-systemd-full:
+	@$(SYSTEMD_TESTS) --full
+##: everything there is
+check-full: $(PROGRAMS) $(UNIT_TESTS)
+	@tests/check layers unit valgrind api fault fuzz examples san systemd-full
+
 ##: packages for building and testing, and as root the system users
 deps:
 	@packaging/deps build test
@@ -194,6 +206,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind coverage deps demo format tidy clean help
+.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full coverage deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
