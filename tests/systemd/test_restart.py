@@ -31,7 +31,7 @@ def starts(machine):
 @pytest.fixture
 def slots(machine):
     """Room for a hundred at once."""
-    machine.write("/etc/jobbers/jobbersd.conf.d/tests.conf", "slots=200\n")
+    machine.write("/etc/jobbers/jobbersd.conf.d/tests.conf", "Slots=200\n")
     machine.sh("systemctl restart jobbersd")
     yield machine
     machine.sh("rm /etc/jobbers/jobbersd.conf.d/tests.conf; systemctl reset-failed; systemctl restart jobbersd")
@@ -247,7 +247,7 @@ def test_power_cuts_lose_nothing_acknowledged(own_machine):
 @pytest.mark.full
 def test_restart_with_a_thousand_attempts(own_machine):
     m = own_machine
-    m.sh("systemctl stop jobbersd && mkdir -p /etc/jobbers/jobbersd.conf.d && printf 'slots=1000\\n' >/etc/jobbers/jobbersd.conf.d/tests.conf; systemctl start jobbersd")
+    m.sh("systemctl stop jobbersd && mkdir -p /etc/jobbers/jobbersd.conf.d && printf 'Slots=1000\\n' >/etc/jobbers/jobbersd.conf.d/tests.conf; systemctl start jobbersd")
     m.write("/etc/systemd/system/empty.service", "[Service]\nType=notify\nExecStart=/usr/bin/python3 -c 'import os, socket, signal; "
             "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"]); signal.pause()'\nNotifyAccess=all\n")
     m.define("keep", "exec sleep 100000", MaxConcurrent=0, OnShutdown="continue")
