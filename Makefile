@@ -143,7 +143,8 @@ $(B)/tests/fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(if $(FUZZ),,tests/fuzz/replay.c) $
 check-fuzz: $(FUZZERS)
 	@tests/fuzz/replay-all $(FUZZERS)
 fuzz-%: $(B)/tests/fuzz/fuzz-%
-	$< -max_total_time=$(or $(SECONDS),60) -timeout=5 tests/fuzz/corpus/$*
+	@mkdir -p $(B)/corpus/$*
+	$< -max_total_time=$(or $(SECONDS),60) -timeout=5 $(B)/corpus/$* tests/fuzz/corpus/$*
 
 ##: the three example tasks
 check-examples:
