@@ -1,0 +1,259 @@
+/* api-dlq.c: the dead letter queue: what happened, run it again, or let it go. The list itself is in api-list.c. */
+#include "http/api.h"
+#include "http/json-text.h"
+#include "http/task-json.h"
+
+typedef struct DlqBody {
+        Given given;
+        json_t *task_ids;
+        const char *queue, *task_name;
+        int64_t task_version, limit;
+        bool reset_retry_count;
+} DlqBody;
+
+#define DLQ_MAX 1000
+
+const Schema SCHEMA_DLQ_RESUBMIT = { "DLQResubmitRequest", sizeof(DlqBody), .fields = (const Field[]) {
+        { "task_ids", FIELD_LIST, FIELD_NULLABLE, offsetof(DlqBody, task_ids), 0, DLQ_MAX, .item = FIELD_STRING },
+        { "queue", FIELD_NAME, FIELD_NULLABLE, offsetof(DlqBody, queue) },
+        { "task_name", FIELD_NAME, FIELD_NULLABLE, offsetof(DlqBody, task_name) },
+        { "task_version", FIELD_INTEGER, FIELD_NULLABLE, offsetof(DlqBody, task_version), 0, UINT32_MAX },
+        { "reset_retry_count", FIELD_BOOL, 0, offsetof(DlqBody, reset_retry_count), .fallback = "true" },
+        { "limit", FIELD_INTEGER, 0, offsetof(DlqBody, limit), 1, DLQ_MAX, "100", .help = "Tasks at most, when they are chosen by filter" },
+        {},
+} };
+
+const Schema SCHEMA_DLQ_REMOVE = { "DLQRemoveRequest", sizeof(DlqBody), .fields = (const Field[]) {
+        { "task_ids", FIELD_LIST, FIELD_REQUIRED, offsetof(DlqBody, task_ids), 0, DLQ_MAX, .item = FIELD_STRING },
+        {},
+} };
+
+static const Schema SCHEMA_REFUSED = { "DLQRefused", .fields = (const Field[]) {
+        { "task_id", FIELD_STRING, FIELD_REQUIRED },
+        { "status", FIELD_STRING, FIELD_REQUIRED, .help = "not_found or error" },
+        { "detail", FIELD_STRING },
+        {},
+} };
+
+const Schema SCHEMA_DLQ_RESUBMITTED = { "DLQResubmitted", .fields = (const Field[]) {
+        { "resubmitted", FIELD_INTEGER, FIELD_REQUIRED },
+        { "tasks", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRUCT, .of = &SCHEMA_TASK_SUMMARY },
+        { "refused", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRUCT, .of = &SCHEMA_REFUSED },
+        {},
+} };
+
+const Schema SCHEMA_DLQ_REMOVED = { "DLQRemoved", .fields = (const Field[]) {
+        { "removed", FIELD_INTEGER, FIELD_REQUIRED },
+        { "task_ids", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING, .help = "Those that were really in it" },
+        {},
+} };
+
+#define OR_NULL FIELD_REQUIRED | FIELD_NULLABLE
+const Schema SCHEMA_HISTORY_ENTRY = { "HistoryEntry", .fields = (const Field[]) {
+        { "timestamp", FIELD_TIME, OR_NULL, .help = "When the attempt ended" },
+        { "attempt", FIELD_INTEGER, FIELD_REQUIRED },
+        { "retry_attempt", FIELD_INTEGER, FIELD_REQUIRED },
+        { "started_at", FIELD_TIME, OR_NULL },
+        { "ended_at", FIELD_TIME, OR_NULL },
+        { "end_reason", FIELD_STRING, OR_NULL },
+        { "exit_status", FIELD_INTEGER, OR_NULL },
+        { "signal", FIELD_STRING, OR_NULL },
+        { "error", FIELD_STRING, OR_NULL },
+        { "error_type", FIELD_STRING, OR_NULL },
+        { "outcome", FIELD_STRING, OR_NULL },
+        { "resources", FIELD_STRUCT, FIELD_REQUIRED, .of = &SCHEMA_RESOURCES },
+        { "scope", FIELD_STRING, OR_NULL },
+        {},
+} };
+
+const Schema SCHEMA_HISTORY = { "History", .fields = (const Field[]) {
+        { "task_id", FIELD_ULID, FIELD_REQUIRED },
+        { "history", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRUCT, .of = &SCHEMA_HISTORY_ENTRY },
+        {},
+} };
+
+/* ── history ── */
+
+static int put_entry(void *userdata, const Attempt *a) {
+        Str *b = userdata;
+
+        if (!a->ended_at)
+                return 0;
+        json_put_next(b);
+        (void) str_append(b, "{");
+        json_put_key_time(b, "timestamp", a->ended_at);
+        attempt_put_members(b, a);
+        (void) str_append(b, "}");
+        return 0;
+}
+
+int api_dlq_history(Request *r, Reply *ret) {
+        _cleanup_task_ Task t = {};
+        char id[ULID_STR_MAX];
+
+        ulid_format(&r->id, id);
+        int e = store_task_get(r->store, &r->id, false, &t);
+        if (e == -ENOENT) {
+                reply_error(ret, 404, "there is no task %s", id);
+                return 0;
+        }
+        if (e < 0)
+                return e;
+        ret->status = 200;
+        (void) str_append(&ret->text, "{");
+        json_put_key_string(&ret->text, "task_id", id);
+        json_put_key(&ret->text, "history");
+        (void) str_append(&ret->text, "[");
+        e = store_attempt_list(r->store, t.seq, put_entry, &ret->text);
+        (void) str_append(&ret->text, "]}");
+        return e;
+}
+
+/* ── resubmit ── */
+
+typedef struct Again {
+        Request *request;
+        bool reset;
+        unsigned n;
+        Str tasks, refused;
+} Again;
+
+static void refuse_one(Again *a, const char *id, const char *status, const char *detail) {
+        json_put_next(&a->refused);
+        (void) str_append(&a->refused, "{");
+        json_put_key_string(&a->refused, "task_id", id);
+        json_put_key_string(&a->refused, "status", status);
+        if (detail)
+                json_put_key_string(&a->refused, "detail", detail);
+        (void) str_append(&a->refused, "}");
+}
+
+static int resubmit_one(Again *a, const Ulid *id) {
+        _cleanup_task_ Task t = {};
+        const char *sentence = NULL;
+        char text[ULID_STR_MAX];
+
+        int e = engine_resubmit(a->request->engine, id, a->reset, &t, &sentence);
+        if (e == -ENOSPC || e == -EIO)
+                return e;
+        if (e < 0) {
+                refuse_one(a, ulid_format(id, text), e == -ENOENT ? "not_found" : "error", e == -ENOENT ? NULL : sentence);
+                return 0;
+        }
+        a->n++;
+        json_put_next(&a->tasks);
+        task_put_summary(&a->tasks, &t);
+        return 0;
+}
+
+/* Only what lies in the dead letter queue: an id elsewhere is not found here. */
+static int resubmit_named(Again *a, const char *text) {
+        _cleanup_task_ Task t = {};
+        Ulid id;
+
+        if (ulid_parse(text, &id) < 0) {
+                refuse_one(a, text, "error", "this is not a ULID");
+                return 0;
+        }
+        int e = store_task_get(a->request->store, &id, false, &t);
+        if (e < 0 && e != -ENOENT)
+                return e;
+        if (e == -ENOENT || t.dead_at == 0) {
+                refuse_one(a, text, "not_found", NULL);
+                return 0;
+        }
+        return resubmit_one(a, &id);
+}
+
+typedef struct Found {
+        Ulid ids[DLQ_MAX];
+        unsigned n;
+} Found;
+
+static int collect(void *userdata, Task *t) {
+        Found *f = userdata;
+        f->ids[f->n++] = t->id;
+        return 0;
+}
+
+static int resubmit_matching(Again *a, const DlqBody *b, bool version) {
+        _cleanup_free_ Found *found = calloc(1, sizeof *found);
+        TaskFilter f = {
+                .queue = b->queue, .name = b->task_name, .version = version ? b->task_version : -1,
+                .status = _TASK_STATUS_MAX, .dead = true, .limit = (unsigned) b->limit,
+        };
+
+        if (!found)
+                return -ENOMEM;
+        int e = store_task_list(a->request->store, &f, collect, found);
+        for (unsigned i = 0; e >= 0 && i < found->n; i++)
+                e = resubmit_one(a, &found->ids[i]);
+        return e;
+}
+
+static int say_resubmitted(Again *a, int e, Reply *ret) {
+        _cleanup_str_ Str tasks = a->tasks, refused = a->refused;
+
+        if (e < 0)
+                return e;
+        ret->status = 200;
+        (void) str_append(&ret->text, "{");
+        json_put_key_int(&ret->text, "resubmitted", a->n);
+        json_put_key(&ret->text, "tasks");
+        (void) str_printf(&ret->text, "%s]", tasks.s);
+        json_put_key(&ret->text, "refused");
+        (void) str_printf(&ret->text, "%s]", refused.s);
+        (void) str_append(&ret->text, "}");
+        return tasks.failed || refused.failed ? -ENOMEM : 0;
+}
+
+int api_dlq_resubmit(Request *r, Reply *ret) {
+        const DlqBody *b = REQUEST_BODY(r, DlqBody);
+        const Schema *s = &SCHEMA_DLQ_RESUBMIT;
+        Again a = { .request = r, .reset = b->reset_retry_count };
+        bool version = schema_given(s, b, "task_version") && !schema_is_null(s, b, "task_version");
+        int e = 0;
+
+        if (!b->task_ids && !b->queue && !b->task_name && !version) {
+                reply_error(ret, 400, "say which: task_ids, or at least one of queue, task_name and task_version");
+                return 0;
+        }
+        if (str_append(&a.tasks, "[") < 0 || str_append(&a.refused, "[") < 0)
+                return say_resubmitted(&a, -ENOMEM, ret);
+        if (!b->task_ids)
+                e = resubmit_matching(&a, b, version);
+        for (size_t i = 0; e >= 0 && i < json_array_size(b->task_ids); i++)
+                e = resubmit_named(&a, json_string_value(json_array_get(b->task_ids, i)));
+        return say_resubmitted(&a, e, ret);
+}
+
+/* ── remove ── */
+
+int api_dlq_remove(Request *r, Reply *ret) {
+        json_t *ids = REQUEST_BODY(r, DlqBody)->task_ids;
+        _cleanup_str_ Str removed = {};
+        char text[ULID_STR_MAX];
+        unsigned n = 0;
+
+        if (str_append(&removed, "[") < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+                Ulid id;
+                if (ulid_parse(json_string_value(json_array_get(ids, i)), &id) < 0)
+                        continue;
+                int e = engine_bury_remove(r->engine, &id);
+                if (e < 0 && e != -ENOENT)
+                        return e;
+                if (e < 0)
+                        continue;
+                n++;
+                json_put_next(&removed);
+                json_put_string(&removed, ulid_format(&id, text));
+        }
+        ret->status = 200;
+        (void) str_append(&ret->text, "{");
+        json_put_key_int(&ret->text, "removed", n);
+        json_put_key(&ret->text, "task_ids");
+        (void) str_printf(&ret->text, "%s]}", removed.s);
+        return removed.failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,218 @@
+/* api-log.c: what a task printed, framed by what became of its attempts. The output is the log's bytes as they are; lines of ours start
+ * with "-- " and a time. Where a log file holds several attempts, it does not say which bytes are whose: attempts that are over are then
+ * told of first, and while one follows, everything comes in the order in which it happens.
+ *
+ * A reader gets at most what MHD's buffer takes; nothing is kept for slow ones. */
+#include <stdio.h>
+#include <sys/inotify.h>
+
+#include "base/clock.h"
+#include "http/api.h"
+#include "http/log-file.h"
+#include "http/task-json.h"
+
+typedef struct LogQuery {
+        Given given;
+        bool follow, lifecycle;
+} LogQuery;
+
+const Schema SCHEMA_LOG_QUERY = { "LogQuery", sizeof(LogQuery), .fields = (const Field[]) {
+        { "follow", FIELD_BOOL, 0, offsetof(LogQuery, follow), .fallback = "false", .help = "Go on until the task has ended" },
+        { "lifecycle", FIELD_BOOL, 0, offsetof(LogQuery, lifecycle), .fallback = "true", .help = "Lines about starts and ends of attempts" },
+        {},
+} };
+
+#define TICK_USEC (1 * USEC_PER_SEC)    /* starts and ends of attempts that print nothing */
+
+typedef struct LogStream {
+        Stream stream;
+        Request *request;
+        Store *store;
+        Ulid id;
+        int64_t seq;
+        bool follow, lifecycle;
+        LogFile file;
+        unsigned started, ended;        /* the newest attempts that were told of */
+        unsigned newest;
+        bool at_end;                    /* all output that there is has been read */
+        bool mid_line;                  /* the last byte of output was no newline */
+        Str say;                        /* our own lines, on their way */
+        size_t said;
+        EngineWatch watch;
+        sd_event_source *tick;
+} LogStream;
+
+/* ── lifecycle lines ── */
+
+static void say_start(LogStream *s, const Attempt *a) {
+        char when[CLOCK_STR_MAX];
+        (void) str_printf(&s->say, "-- %s attempt %u started\n", clock_format(a->started_at, when), a->attempt);
+        s->started = a->attempt;
+}
+
+static void say_end(LogStream *s, const Attempt *a) {
+        char when[CLOCK_STR_MAX];
+
+        (void) str_printf(&s->say, "%s-- %s attempt %u ended: ", s->mid_line ? "\n" : "", clock_format(a->ended_at, when), a->attempt);
+        attempt_put_end(&s->say, a);
+        if (a->error)
+                (void) str_printf(&s->say, "; %s", a->error);
+        (void) str_append(&s->say, "\n");
+        s->mid_line = false;
+        s->ended = a->attempt;
+}
+
+static int find_newest(void *userdata, const Attempt *a) {
+        LogStream *s = userdata;
+        s->newest = a->attempt;
+        return 0;
+}
+
+/* The end of the newest one is told when its output is through. */
+static int tell_attempt(void *userdata, const Attempt *a) {
+        LogStream *s = userdata;
+
+        if (a->attempt > s->started)
+                say_start(s, a);
+        if (a->ended_at && a->attempt > s->ended && (a->attempt < s->newest || s->at_end))
+                say_end(s, a);
+        return 0;
+}
+
+static int tell(LogStream *s, bool at_end) {
+        s->at_end = at_end;
+        if (!s->lifecycle)
+                return 0;
+        int r = store_attempt_list(s->store, s->seq, find_newest, s);
+        if (r >= 0)
+                r = store_attempt_list(s->store, s->seq, tell_attempt, s);
+        return r;
+}
+
+static ssize_t take_said(LogStream *s, char *buf, size_t max) {
+        size_t n = MIN(max, s->say.len - s->said);
+
+        memcpy(buf, s->say.s + s->said, n);
+        s->said += n;
+        if (s->said == s->say.len) {
+                str_reset(&s->say);
+                s->said = 0;
+        }
+        return (ssize_t) n;
+}
+
+/* ── the stream ── */
+
+static int on_file(sd_event_source *source, const struct inotify_event *event, void *userdata) {
+        LogStream *s = userdata;
+        request_wake(s->request);
+        return 0;
+}
+
+static int on_tick(sd_event_source *source, uint64_t now, void *userdata) {
+        LogStream *s = userdata;
+        request_wake(s->request);
+        return 0;
+}
+
+static void on_final(EngineWatch *w) {
+        request_wake(CONTAINER_OF(w, LogStream, watch)->request);
+}
+
+static bool is_final(LogStream *s) {
+        _cleanup_task_ Task t = {};
+        int r = store_task_get(s->store, &s->id, false, &t);
+        return r < 0 || task_status_is_final(t.status);
+}
+
+static void arm(LogStream *s) {
+        Request *r = s->request;
+
+        (void) log_file_watch(&s->file, r->event, on_file, s);         /* without inotify the tick remains */
+        if (!s->tick)
+                (void) sd_event_add_time_relative(r->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, TICK_USEC / 4, on_tick, s);
+        else {
+                (void) sd_event_source_set_time_relative(s->tick, TICK_USEC);
+                (void) sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
+        }
+}
+
+static ssize_t log_read(Stream *stream, char *buf, size_t max) {
+        LogStream *s = CONTAINER_OF(stream, LogStream, stream);
+
+        if (s->say.len > 0)
+                return take_said(s, buf, max);
+        /* Asked before the file is read: what a final task has printed is all there. */
+        bool over = !s->follow || s->request->waited_out || is_final(s);
+        if (!over)
+                arm(s);
+        if (tell(s, false) < 0)
+                return -1;
+        if (s->say.len > 0)
+                return take_said(s, buf, max);
+        ssize_t n = log_file_read(&s->file, buf, max);
+        if (n > 0) {
+                s->mid_line = buf[n - 1] != '\n';
+                return n;
+        }
+        if (tell(s, true) < 0)
+                return -1;
+        if (s->say.len > 0)
+                return take_said(s, buf, max);
+        return over ? -1 : 0;
+}
+
+static void log_free(Stream *stream) {
+        LogStream *s = CONTAINER_OF(stream, LogStream, stream);
+
+        engine_unwatch(&s->watch);
+        s->tick = sd_event_source_disable_unref(s->tick);
+        log_file_done(&s->file);
+        str_free(&s->say);
+        free(s);
+}
+
+static LogStream *stream_new(Request *r, const Task *t) {
+        const LogQuery *q = REQUEST_QUERY(r, LogQuery);
+        LogStream *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return NULL;
+        s->stream = (Stream) { .read = log_read, .free = log_free };
+        s->request = r;
+        s->store = r->store;
+        s->id = t->id;
+        s->seq = t->seq;
+        s->follow = q->follow;
+        s->lifecycle = q->lifecycle;
+        link_init(&s->watch.link);
+        s->watch.id = t->id;
+        s->watch.fn = on_final;
+        if (log_file_init(&s->file, engine_settings(r->engine)->log_dir, &t->id) < 0) {
+                log_free(&s->stream);
+                return NULL;
+        }
+        if (s->follow)
+                engine_watch(r->engine, &s->watch);
+        return s;
+}
+
+int api_task_logs(Request *r, Reply *ret) {
+        _cleanup_task_ Task t = {};
+        char id[ULID_STR_MAX];
+
+        int e = store_task_get(r->store, &r->id, false, &t);
+        if (e == -ENOENT) {
+                reply_error(ret, 404, "there is no task %s", ulid_format(&r->id, id));
+                return 0;
+        }
+        if (e < 0)
+                return e;
+        LogStream *s = stream_new(r, &t);
+        if (!s)
+                return -ENOMEM;
+        ret->status = 200;
+        ret->type = "text/plain; charset=utf-8";
+        ret->stream = &s->stream;
+        return 0;
+}
