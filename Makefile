@@ -186,9 +186,9 @@ deps:
 demo: $(PROGRAMS)
 	@examples/demo $(B)
 
-##: lay out the source as .clang-format says (FILES=… for some)
+##: lay out the lines changed since BASE (HEAD) as .clang-format says; tables are left as they are drawn
 format:
-	clang-format -i $(or $(FILES),$(wildcard jobbersd/*.[ch] jobbersd/*/*.[ch] jobbers-run/*.[ch] jobbersctl/*.[ch]))
+	git clang-format $(or $(BASE),HEAD) -- '*.c' '*.h'
 ##: clang-tidy over the source
 tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
