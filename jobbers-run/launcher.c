@@ -138,6 +138,10 @@ static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *use
                 ssize_t n = fd_recv(l->conn_fd, &in, sizeof in, fds, &n_fds, MSG_DONTWAIT);
                 if (n == -EAGAIN || n == -EINTR)
                         return 0;
+                if (n == -EMSGSIZE) {
+                        log_warning("a request that is too long is ignored");
+                        continue;
+                }
                 if (n <= 0) {
                         connection_end(l);
                         return 0;

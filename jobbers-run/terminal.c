@@ -159,8 +159,13 @@ static void terminal_done(Terminal *t) {
                 (void) rmdir(t->base.path);
         cgroup_base_close(&t->base);
         place_close(&t->place);
-        if (t->root)
-                (void) fd_remove_tree_at(AT_FDCWD, t->root);
+        if (t->root) {
+                char *slash = strrchr(t->root, '/');
+                *slash = '\0';
+                _cleanup_close_ int parent = open(t->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (parent >= 0)
+                        (void) fd_remove_tree_at(parent, slash + 1);
+        }
         free(t->root);
         for (size_t i = 0; i < ARRAY_SIZE(t->dirs); i++)
                 free(t->dirs[i]);

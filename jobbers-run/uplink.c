@@ -50,7 +50,8 @@ void uplink_read(Uplink *u, const char *state) {
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         return;
                 if (n <= 0) {
-                        u->fd = fd_close(u->fd);
+                        fd_close(u->ended_fd);
+                        u->ended_fd = TAKE_FD(u->fd);
                         return;
                 }
                 text[n] = '\0';
@@ -131,5 +132,6 @@ void uplink_stopping(Uplink *u, StopReason reason) {
 
 void uplink_close(Uplink *u) {
         u->fd = fd_close(u->fd);
+        u->ended_fd = fd_close(u->ended_fd);
         free(TAKE_PTR(u->status));
 }

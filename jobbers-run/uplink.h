@@ -7,6 +7,7 @@
 typedef struct Uplink {
         const Job *job;
         int fd;                         /* -1: no daemon is there */
+        int ended_fd;                   /* its stream has ended, but ours must not end before we do: that end is the news of our own */
         int listen_fd;                  /* borrowed from the attempt's directory; -1 before there is one */
         bool go;                        /* GO has come */
         StopReason stop;                /* the first STOP that has come */
@@ -18,9 +19,9 @@ typedef struct Uplink {
         usec_t flush_at;                /* boot; no datagram of notes before */
 } Uplink;
 
-#define UPLINK_INIT ((Uplink) { .fd = -1, .listen_fd = -1, .progress = -1 })
+#define UPLINK_INIT ((Uplink) { .fd = -1, .ended_fd = -1, .listen_fd = -1, .progress = -1 })
 
-/* Reads all that has come; state ("running", "ending") is for answers to HELLO. At the end of the stream fd is closed and -1. */
+/* Reads all that has come; state ("running", "ending") is for answers to HELLO. At the end of the stream fd is -1. */
 void uplink_read(Uplink *u, const char *state);
 /* Takes a new connection on listen_fd, if its peer may. */
 void uplink_accept(Uplink *u);

@@ -1,0 +1,860 @@
+"""jobbers-run: the launcher driven directly, without a daemon (launch/wire.h, SPEC 2, 4, 5)."""
+import json
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from run_harness import (CROCKFORD, FORGET, HOLDERS, HOLDS_CGROUP, KILL, RUN, SIGNAL, SLICE, START, Launcher, alive, children, until)
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='drives a launcher that is root')
+EVERY = list(HOLDERS)
+WAIT = 'read -r x </dev/zero & exec sleep 1000'
+
+
+@pytest.fixture
+def make(request):
+    made = []
+
+    def new(holder='cgroup', **kw):
+        launcher = Launcher(holder, **kw)
+        made.append(launcher)
+        return launcher
+
+    yield new
+    for launcher in made:
+        if launcher.process and 'ERROR: AddressSanitizer' in launcher.log():
+            print(launcher.log())
+        launcher.close()
+
+
+@pytest.fixture
+def launcher(make):
+    return make()
+
+
+@pytest.fixture(params=EVERY)
+def anywhere(request, make):
+    """A launcher for each way of holding attempts."""
+    return make(request.param)
+
+
+# ── the gate ──
+
+def test_gate_closed_leaves_no_trace(anywhere):
+    anywhere.define('ok', 'echo ran >@BOX@')
+    a = anywhere.start().run('ok', go=False)
+    until(lambda: os.path.exists(os.path.join(a.dir, 'control')), 'the attempt waits at its gate')
+    assert not a.started_exists
+    a.channel.shutdown(socket.SHUT_WR)
+    assert a.end() is None
+    assert a.traces() == []
+
+
+def test_gate_opens_later(launcher):
+    launcher.define('ok', 'exit 0')
+    a = launcher.start().run('ok', go=False)
+    until(lambda: os.path.exists(os.path.join(a.dir, 'control')), 'the attempt waits at its gate')
+    a.say('GO=1\n')
+    assert a.end()['END_REASON'] == 'exit'
+
+
+def test_stop_before_go_runs_nothing(launcher):
+    launcher.define('ok', 'echo ran >@BOX@')
+    a = launcher.start().run('ok', go=False)
+    a.say('STOP=cancelled\n')
+    assert a.end() is None and a.traces() == []
+
+
+# ── one run ──
+
+def test_exit_zero(anywhere):
+    anywhere.define('ok', 'cat >"$JOBBERS_RESULT"')
+    a = anywhere.start().run('ok', '{"n": 1}')
+    before = time.time()
+    r = a.end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('exit', '0')
+    assert json.loads(r['result']) == {'n': 1}
+    assert r['TASK'] == a.id and r['ATTEMPT'] == '1'
+    assert before - 5 < int(r['STARTED_AT']) / 1e6 <= int(r['ENDED_AT']) / 1e6 < time.time() + 5
+    assert not a.started_exists
+    assert a.log() is None, 'a log without output'
+    assert not os.path.exists(a.dir), 'the supervisor cleans up'
+
+
+def test_exit_status(anywhere):
+    anywhere.define('no', 'exit 75')
+    r = anywhere.start().run('no').end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('exit', '75')
+
+
+def test_killed_by_a_signal(anywhere):
+    anywhere.define('ouch', 'kill -KILL $$')
+    r = anywhere.start().run('ouch').end()
+    assert (r['END_REASON'], r['TERM_SIGNAL']) == ('signal', '9')
+
+
+def test_cannot_be_run(anywhere):
+    anywhere.define('gone', '', ExecStart='/bin/true')
+    anywhere.start()
+    # Installed and loaded, then gone: the definition stays in force.
+    anywhere.define('bad', 'exit 0')
+    anywhere.ask_names()
+    a = anywhere.run('bad')
+    assert a.end()['EXIT_STATUS'] == '0'
+    os.unlink(os.path.join(anywhere.tmp, 'bad-0.sh'))
+    r = anywhere.run('bad').end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('exit', '203')
+    assert 'cannot run ' in r['ERROR'] and 'No such file' in r['ERROR']
+
+
+def test_working_directory_missing(launcher):
+    launcher.define('x', 'exit 0', WorkingDirectory='/nowhere/at/all')
+    r = launcher.start().run('x').end()
+    assert r['EXIT_STATUS'] == '200' and '/nowhere/at/all' in r['ERROR']
+
+
+def test_output_in_one_file(anywhere):
+    anywhere.define('talk', 'echo out; echo err >&2; echo again')
+    a = anywhere.start().run('talk')
+    a.end()
+    assert a.log() == b'out\nerr\nagain\n'
+    st = os.stat(os.path.join(anywhere.log_dir, a.id + '.log'))
+    assert st.st_uid == (pwd.getpwnam('jobbers').pw_uid if anywhere.uid == 0 else anywhere.uid)
+    assert stat.S_IMODE(st.st_mode) == 0o640
+    # a second attempt goes on in the same file
+    b = anywhere.run('talk', raw=a.raw, attempt=2)
+    b.end()
+    assert b.log() == b'out\nerr\nagain\n' * 2
+
+
+def test_log_is_complete_when_the_record_is_there(launcher):
+    launcher.define('flood', 'i=0; while [ $i -lt 2000 ]; do echo "line $i of a log that has to be whole in the end"; i=$((i+1)); done')
+    a = launcher.start().run('flood')
+    a.end()
+    assert a.log().count(b'\n') == 2000
+
+
+def test_log_is_capped(make):
+    launcher = make(flags=['--max-log=64K'])
+    launcher.define('flood', 'seq -f "%06.0f" 100000; exit 3')
+    a = launcher.start().run('flood')
+    assert a.end()['EXIT_STATUS'] == '3'
+    log = a.log()
+    assert len(log) <= 64 * 1024 + 100
+    first, rest = log.split(b'\n', 1)
+    assert first.startswith(b'-- jobbers: the oldest ') and first.endswith(b' bytes of this log were cut --')
+    cut = int(first.split()[4])
+    assert cut + len(rest) == 700000
+    assert rest.endswith(b'100000\n') and rest.startswith(b'%06d\n' % (cut // 7 + 1))
+
+
+def test_log_directory_cannot_lead_away(launcher):
+    """The log directory is the daemon's: a link there must not make root write elsewhere."""
+    launcher.define('talk', 'echo text')
+    launcher.start()
+    target = os.path.join(launcher.tmp, 'target')
+    raw = b'\x01' + os.urandom(15)
+    a = launcher.run('talk', raw=raw, go=False)
+    os.symlink(target, os.path.join(launcher.log_dir, a.id + '.log'))
+    a.say('GO=1\n')
+    assert a.end()['EXIT_STATUS'] == '0', 'a log that cannot be written does not stop a task'
+    assert not os.path.exists(target)
+
+
+# ── what it sees ──
+
+def environment_of(launcher, a):
+    return dict(e.split('=', 1) for e in json.loads(a['result'])['env'])
+
+
+PROBE = '''exec /usr/bin/python3 -c '
+import json, os, resource, signal
+fds = sorted(int(f) for f in os.listdir("/proc/self/fd"))
+own = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY); os.close(own)
+status = dict(l.split(":", 1) for l in open("/proc/self/status"))
+json.dump({"env": [k + "=" + v for k, v in os.environ.items()], "fds": [f for f in fds if f != own], "uid": os.getresuid(), "gid": os.getresgid(),
+  "groups": os.getgroups(), "cwd": os.getcwd(), "umask": os.umask(0), "blocked": status["SigBlk"].strip(), "ignored": status["SigIgn"].strip(),
+  "sid": os.getsid(0) == os.getpid(), "stdin": os.readlink("/proc/self/fd/0"), "writable": bool(__import__("fcntl").fcntl(0, 3) & 3),
+  "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "fsize": resource.getrlimit(resource.RLIMIT_FSIZE),
+  "caps": status["CapEff"].strip(), "oom": open("/proc/self/oom_score_adj").read().strip(),
+  "work": oct(os.stat(os.path.dirname(os.environ["JOBBERS_RESULT"])).st_mode), "args": __import__("sys").argv[1:],
+  "parameters": open(os.environ["JOBBERS_PARAMETERS"]).read()}, open(os.environ["JOBBERS_RESULT"], "w"))' "$@"
+'''
+
+
+def test_environment_is_exactly_this(anywhere):
+    anywhere.define('probe', PROBE, version=3)
+    a = anywhere.start().run('probe', '{"a": "b"}', version=3, retry=2, attempt=4, queue='slow')
+    r = a.end()
+    seen = json.loads(r['result'])
+    env = dict(e.split('=', 1) for e in seen['env'])
+    user = pwd.getpwuid(anywhere.uid) if anywhere.uid else pwd.getpwnam('jobbers-task')
+    # sh adds PWD, python may set LC_CTYPE
+    for extra in ('PWD', 'OLDPWD', 'SHLVL', '_', 'LC_CTYPE'):
+        env.pop(extra, None)
+    assert env == {
+        'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': user.pw_dir, 'USER': user.pw_name, 'LANG': 'C.UTF-8',
+        'JOBBERS_TASK_ID': a.id, 'JOBBERS_TASK_NAME': 'probe', 'JOBBERS_TASK_VERSION': '3', 'JOBBERS_QUEUE': 'slow', 'JOBBERS_ATTEMPT': '4',
+        'JOBBERS_RETRY_ATTEMPT': '2', 'JOBBERS_PARAMETERS': a.dir + '/work/parameters', 'JOBBERS_RESULT': a.dir + '/work/result',
+        'NOTIFY_SOCKET': env['NOTIFY_SOCKET'],
+    }
+    assert env['NOTIFY_SOCKET'] == a.dir + '/work/notify' or env['NOTIFY_SOCKET'].startswith('@')
+    assert seen['fds'] == [0, 1, 2]
+    assert seen['uid'] == [user.pw_uid] * 3 and seen['gid'] == [user.pw_gid] * 3
+    assert seen['cwd'] == '/' and seen['umask'] == 0o022
+    assert seen['blocked'] == '0' * 16 and int(seen['ignored'], 16) & ~0x1001000 == 0   # python ignores SIGPIPE and SIGXFSZ itself
+    assert seen['sid'] and seen['stdin'] == a.dir + '/work/parameters' and not seen['writable']
+    assert seen['work'] == '0o40700' and seen['parameters'] == '{"a": "b"}'
+    assert seen['oom'] == '0'
+    if anywhere.uid == 0:
+        assert seen['groups'] == [] or seen['groups'] == [user.pw_gid]
+        assert seen['caps'] == '0' * 16
+
+
+def test_limits_of_the_daemon_do_not_leak(make):
+    import resource
+    launcher = make()
+    launcher.define('probe', PROBE)
+
+    def lower():
+        # the soft ones: containers may lack the right to raise a hard limit again
+        for which, soft in ((resource.RLIMIT_NOFILE, 300), (resource.RLIMIT_FSIZE, 10 ** 9)):
+            resource.setrlimit(which, (soft, resource.getrlimit(which)[1]))
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        os.umask(0o777)
+    launcher.start(preexec_fn=lower)
+    seen = json.loads(launcher.run('probe').end()['result'])
+    assert seen['nofile'][0] == 1024 and seen['fsize'][0] == resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    assert seen['blocked'] == '0' * 16 and int(seen['ignored'], 16) & ~0x1001000 == 0
+    assert seen['umask'] == 0o022
+
+
+def test_definition_shapes_the_process(launcher):
+    env_file = os.path.join(launcher.tmp, 'env')
+    with open(env_file, 'w') as f:
+        f.write('# comment\nA=from file\nB="quoted # value"\nJOBBERS_QUEUE=forged\n')
+    launcher.define('probe', PROBE, User='daemon', Group='adm', WorkingDirectory='/usr', UMask='0077', Environment='A=first C=c "D=d e" PATH=/bin',
+                    EnvironmentFile=f'{env_file}', MaxHeartbeatIntervalSec='1min', more='[Resources]\nLimitNOFILE=512:2048\n')
+    seen = json.loads(launcher.start().run('probe').end()['result'])
+    env = dict(e.split('=', 1) for e in seen['env'])
+    assert (env['A'], env['B'], env['C'], env['D'], env['PATH']) == ('from file', 'quoted # value', 'c', 'd e', '/bin')
+    assert env['JOBBERS_QUEUE'] == 'default' and env['WATCHDOG_USEC'] == '60000000' and env['USER'] == 'daemon'
+    daemon = pwd.getpwnam('daemon')
+    import grp
+    assert seen['uid'] == [daemon.pw_uid] * 3 and seen['gid'] == [grp.getgrnam('adm').gr_gid] * 3
+    assert seen['cwd'] == '/usr' and seen['umask'] == 0o077 and seen['nofile'] == [512, 2048]
+
+
+def test_environment_file_missing(launcher):
+    launcher.define('x', 'exit 0', EnvironmentFile='/nowhere/env')
+    launcher.define('y', 'exit 0', EnvironmentFile='-/nowhere/env')
+    launcher.start()
+    r = launcher.run('x').end()
+    assert '/nowhere/env' in r['ERROR'] and r['EXIT_STATUS'] != '0'
+    assert launcher.run('y').end()['EXIT_STATUS'] == '0'
+
+
+def test_root_only_where_the_definition_says_so(launcher):
+    launcher.define('root', PROBE, User='root')
+    launcher.define('other', PROBE)
+    launcher.start()
+    assert json.loads(launcher.run('root').end()['result'])['uid'] == [0, 0, 0]
+    assert json.loads(launcher.run('other').end()['result'])['uid'][0] == pwd.getpwnam('jobbers-task').pw_uid
+
+
+# ── nothing outlives it ──
+
+DAEMONIZE = '''/usr/bin/python3 -c '
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "w").write("up\\n")
+        time.sleep(1000)
+    os._exit(0)
+os.wait()' %s MARKER'''
+
+
+def test_daemons_end_with_their_task(anywhere):
+    """Double fork, own session: it still ends when its task does."""
+    anywhere.define('parent', DAEMONIZE.replace('MARKER', '$1') % '@BOX@' + '\nread -r x <@TMP@/gate', ExecStart=os.path.join(
+        anywhere.tmp, 'parent-0.sh') + ' marker-%d' % os.getpid(), KillGraceSec='30')
+    gate = os.path.join(anywhere.tmp, 'gate')
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    a = anywhere.start().run('parent')
+    assert anywhere.line() == 'up'
+    pid = anywhere.host_pid(a, 'marker-%d' % os.getpid())
+    assert alive(pid)
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    r = a.end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('exit', '0')
+    assert not alive(pid)
+
+
+STUBBORN = '''/usr/bin/python3 -c '
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *a: open(sys.argv[1], "w").write("term\\n"))
+open(sys.argv[1], "w").write("up\\n")
+while True: time.sleep(100)' @BOX@'''
+
+
+def test_leftovers_get_the_kill_sequence(anywhere):
+    anywhere.define('parent', f'{STUBBORN} &\nread -r x <@TMP@/gate', KillGraceSec='300ms')
+    gate = os.path.join(anywhere.tmp, 'gate')
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    a = anywhere.start().run('parent')
+    assert anywhere.line() == 'up'
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    assert anywhere.line() == 'term'
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
+def test_cancel_then_sigkill(anywhere):
+    anywhere.define('stubborn', f'exec {STUBBORN}', KillGraceSec='300ms')
+    a = anywhere.start().run('stubborn')
+    assert anywhere.line() == 'up'
+    begin = time.monotonic()
+    a.say('STOP=cancelled\n')
+    assert anywhere.line() == 'term'
+    r = a.end()
+    assert r['END_REASON'] == 'cancelled' and r['TERM_SIGNAL'] == '9'
+    assert 0.3 <= time.monotonic() - begin < 5
+
+
+def test_cancel_is_heard(anywhere):
+    anywhere.define('polite', 'trap "exit 7" TERM; echo up >@BOX@; while :; do sleep 1000 & wait; done')
+    a = anywhere.start().run('polite')
+    assert anywhere.line() == 'up'
+    a.say('STOP=cancelled\n')
+    r = a.end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('cancelled', '7')
+
+
+def test_first_reason_wins(launcher):
+    launcher.define('stubborn', f'exec {STUBBORN}', KillGraceSec='300ms')
+    a = launcher.start().run('stubborn')
+    assert launcher.line() == 'up'
+    a.say('STOP=shutdown\n')
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'shutdown'
+
+
+def test_kill_signal_and_stopped_processes(launcher):
+    launcher.define('x', 'trap "exit 9" USR1; echo up >@BOX@; kill -STOP $$; while :; do sleep 1000 & wait; done', KillSignal='SIGUSR1')
+    a = launcher.start().run('x')
+    assert launcher.line() == 'up'
+    a.say('STOP=cancelled\n')
+    assert a.end()['EXIT_STATUS'] == '9'
+
+
+def test_kill_mode_control_group_reaches_all(anywhere):
+    anywhere.define('two', 'trap "" TERM; (trap "echo child >@BOX@; exit 0" TERM; echo up >@BOX@; while :; do sleep 1000 & wait; done) & wait; wait; exit 4')
+    a = anywhere.start().run('two')
+    assert anywhere.line() == 'up'
+    a.say('STOP=cancelled\n')
+    assert anywhere.line() == 'child'
+    assert a.end()['END_REASON'] == 'cancelled'
+
+
+def test_kill_mode_mixed(anywhere):
+    """The signal for main alone; SIGKILL for the rest as soon as main has ended."""
+    anywhere.define('two', f'{STUBBORN} &\ntrap "exit 5" TERM; while :; do sleep 1000 & wait; done', KillMode='mixed', KillGraceSec='1h')
+    a = anywhere.start().run('two')
+    assert anywhere.line() == 'up'
+    a.say('STOP=cancelled\n')
+    r = a.end()
+    assert (r['END_REASON'], r['EXIT_STATUS']) == ('cancelled', '5')
+    assert anywhere.box_rest == b'' and not anywhere_readable(anywhere), 'a child was signalled'
+
+
+def anywhere_readable(launcher):
+    try:
+        launcher.box_rest += os.read(launcher.box, 65536)
+    except BlockingIOError:
+        pass
+    return launcher.box_rest != b''
+
+
+def test_fork_bomb_ends(launcher):
+    launcher.define('bomb', 'trap "" TERM; echo up >@BOX@; f() { i=0; while [ $i -lt 30 ]; do (trap "" TERM; sleep 1000) & i=$((i+1)); done; wait; }; f & f & f & wait',
+                    KillGraceSec='100ms')
+    a = launcher.start().run('bomb')
+    assert launcher.line() == 'up'
+    cgroup = launcher.cgroup(a)
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'cancelled'
+    assert not os.path.exists(cgroup)
+
+
+# ── time ──
+
+def test_timeout(anywhere):
+    anywhere.define('slow', 'exec sleep 1000', TimeoutSec='300ms')
+    begin = time.monotonic()
+    a = anywhere.start().run('slow')
+    r = a.end()
+    assert r['END_REASON'] == 'timeout' and r['TERM_SIGNAL'] == '15'
+    assert ('STOPPING', 'timeout') in a.notes
+    assert time.monotonic() - begin < 5
+
+
+NOTIFY = '''exec /usr/bin/python3 -c '
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+a = os.environ["NOTIFY_SOCKET"]
+s.connect("\\0" + a[1:] if a[0] == "@" else a)
+%s' @BOX@'''
+
+
+def test_timeout_is_extended(anywhere):
+    anywhere.define('slow', NOTIFY % 's.send(b"EXTEND_TIMEOUT_USEC=60000000"); time.sleep(0.8)', TimeoutSec='400ms')
+    assert anywhere.start().run('slow').end()['END_REASON'] == 'exit'
+
+
+def test_stalled(anywhere):
+    anywhere.define('quiet', NOTIFY % 's.send(b"WATCHDOG=1"); time.sleep(1000)', MaxHeartbeatIntervalSec='500ms')
+    a = anywhere.start().run('quiet')
+    assert int(a.note('BEAT')) > 0
+    r = a.end()
+    assert r['END_REASON'] == 'stalled' and ('STOPPING', 'stalled') in a.notes
+    assert int(r['HEARTBEAT_AT']) >= int(a.note('BEAT'))
+
+
+def test_heartbeats_keep_it_alive(anywhere):
+    anywhere.define('busy', NOTIFY % 'for i in range(12): s.send(b"WATCHDOG=1\\nX_JOBBERS_PROGRESS=%d" % i); time.sleep(0.1)',
+                    MaxHeartbeatIntervalSec='500ms')
+    r = anywhere.start().run('busy').end()
+    assert (r['END_REASON'], r['PROGRESS']) == ('exit', '11')
+
+
+# ── notes ──
+
+def test_status_and_progress(anywhere):
+    anywhere.define('talk', NOTIFY % 's.send("STATUS=halfway ü\\nX_JOBBERS_PROGRESS=50".encode())')
+    a = anywhere.start().run('talk')
+    assert a.note('STATUS') == 'halfway ü' and a.note('PROGRESS') == '50'
+    r = a.end()
+    assert r['STATUS_TEXT'] == 'halfway ü' and r['PROGRESS'] == '50'
+
+
+def test_last_words_are_heard(launcher):
+    """A task that reports and ends at once."""
+    launcher.define('talk', NOTIFY % 's.send(b"STATUS=bye"); os._exit(0)')
+    launcher.start()
+    for _ in range(20):
+        assert launcher.run('talk').end()['STATUS_TEXT'] == 'bye'
+
+
+def test_notes_are_coalesced(launcher):
+    launcher.define('talk', NOTIFY % 'for i in range(2000): s.send(b"X_JOBBERS_PROGRESS=%d" % (i % 100))')
+    a = launcher.start().run('talk')
+    begin = time.monotonic()
+    assert a.end()['PROGRESS'] == '99'
+    assert len([n for n in a.notes if n[0] == 'PROGRESS']) <= 10 * (time.monotonic() - begin) + 2
+
+
+def test_systemd_notify_from_a_shell(anywhere):
+    """With BARRIER=1: the descriptor must be closed, else it waits five seconds."""
+    anywhere.define('talk', 'systemd-notify WATCHDOG=1; systemd-notify --status=hello')
+    begin = time.monotonic()
+    r = anywhere.start().run('talk').end()
+    assert r['EXIT_STATUS'] == '0' and r['STATUS_TEXT'] == 'hello'
+    assert time.monotonic() - begin < 4
+
+
+def test_forged_notifications_are_ignored(anywhere):
+    anywhere.define('quiet', 'echo up >@BOX@; read -r x <@TMP@/gate')
+    gate = os.path.join(anywhere.tmp, 'gate')
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    a = anywhere.start().run('quiet')
+    assert anywhere.line() == 'up'
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    if os.path.exists(a.dir + '/work/notify'):
+        fd = os.open(a.dir + '/work', os.O_PATH)
+        s.connect(f'/proc/self/fd/{fd}/notify')
+        s.send(b'STATUS=forged\nX_JOBBERS_PROGRESS=66')
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    r = a.end()
+    assert r['EXIT_STATUS'] == '0' and 'STATUS_TEXT' not in r and r.get('PROGRESS', '-1') == '-1'
+
+
+# ── results ──
+
+@pytest.mark.parametrize('script, word', [
+    ('ln -s /etc/passwd "$JOBBERS_RESULT"', 'link'),
+    ('mkfifo "$JOBBERS_RESULT"', 'regular'),
+    ('mkdir "$JOBBERS_RESULT"', 'regular'),
+    ('echo "{}" >"$JOBBERS_RESULT"; ln "$JOBBERS_RESULT" "$(dirname "$JOBBERS_RESULT")/other"', 'hard link'),
+    ('head -c 2000000 /dev/zero >"$JOBBERS_RESULT"', 'larger'),
+])
+def test_results_that_are_not_taken(anywhere, script, word):
+    anywhere.define('x', script)
+    r = anywhere.start().run('x').end()
+    assert (r['END_REASON'], r['EXIT_STATUS'], r['result']) == ('exit', '0', b'')
+    assert word in r['ERROR'], r['ERROR']
+
+
+def test_result_of_another_owner(launcher):
+    launcher.define('x', 'ln /etc/hostname "$JOBBERS_RESULT" 2>/dev/null || exec cp /dev/null "$JOBBERS_RESULT"')
+    launcher.define('y', 'echo "{}" >"$JOBBERS_RESULT"; chown 1:1 "$JOBBERS_RESULT"', User='root')
+    launcher.start()
+    r = launcher.run('y').end()
+    assert r['result'] == b'' and 'belongs to uid 1' in r['ERROR']
+
+
+def test_work_directory_is_removed_with_all_in_it(launcher):
+    launcher.define('x', 'cd "$(dirname "$JOBBERS_RESULT")"; mkdir -p a/b/c; touch a/b/c/d; ln -s / a/root; chmod 0 a/b; rm -f parameters')
+    a = launcher.start().run('x')
+    assert a.end()['EXIT_STATUS'] == '0'
+    assert not os.path.exists(a.dir) and os.path.exists('/etc/passwd')
+
+
+# ── without a daemon ──
+
+def test_goes_on_alone(anywhere):
+    """The daemon and the launcher are gone; the next daemon adopts it by its control socket."""
+    anywhere.define('long', 'echo up >@BOX@; echo text; read -r x <@TMP@/gate; echo "{\\"a\\": 1}" >"$JOBBERS_RESULT"')
+    gate = os.path.join(anywhere.tmp, 'gate')
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    a = anywhere.start().run('long')
+    assert anywhere.line() == 'up'
+    a.channel.close()
+    assert anywhere.leave() == 0
+    pid = a.supervisor()
+    assert alive(pid)
+    notes = dict(a.notes)
+    assert notes['STATE'] == 'running' and notes['TASK'] == a.id and notes['ATTEMPT'] == '1'
+    with open(f'/proc/{pid}/stat') as f:
+        assert f.read().rsplit(')', 1)[1].split()[19] == notes['STARTTIME']
+    with open('/proc/sys/kernel/random/boot_id') as f:
+        assert f.read().strip().replace('-', '') == notes['BOOT_ID']
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    r = a.end()
+    assert json.loads(r['result']) == {'a': 1} and a.log() == b'text\n'
+
+
+def test_deadlines_hold_without_a_daemon(anywhere):
+    anywhere.define('slow', 'echo up >@BOX@; exec sleep 1000', TimeoutSec='400ms')
+    a = anywhere.start().run('slow')
+    assert anywhere.line() == 'up'
+    a.channel.close()
+    anywhere.leave()
+    assert until(a.record, 'the record')['END_REASON'] == 'timeout'
+    until(lambda: not os.path.exists(a.dir), 'the supervisor cleans up')
+
+
+def test_control_connections(launcher):
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    first = a.channel
+    a.channel = None
+    a.supervisor()
+    assert first.recv(10) == b'', 'a newer connection replaces the older one'
+    assert stat.S_IMODE(os.stat(a.dir + '/control').st_mode) == 0o660
+    # a stranger's connection is closed at once, and replaces nobody
+    os.chmod(a.dir + '/control', 0o666)
+    code = f'''
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect({a.dir + "/control"!r})
+try:
+    s.send(b"STOP=cancelled\\n"); r = s.recv(10)
+except (ConnectionResetError, BrokenPipeError):
+    r = b""
+sys.exit(0 if r == b"" else 1)'''
+    assert subprocess.run(['/usr/bin/python3', '-c', code], user=ORDINARY_UID, group=ORDINARY_UID, extra_groups=[]).returncode == 0
+    a.say('STOP=shutdown\n')
+    assert a.end()['END_REASON'] == 'shutdown'
+
+
+ORDINARY_UID = 65534
+
+
+def test_terminal_and_shutdown_signals_do_not_reach_the_supervisor(launcher):
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    pid = a.supervisor()
+    assert os.getsid(pid) == pid
+    for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1):
+        os.kill(pid, s)
+    a.notes = []
+    a.say('HELLO=1\n')
+    assert a.note('STATE') == 'running'
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'cancelled'
+
+
+# ── the supervisor is killed ──
+
+def test_killed_supervisor_leaves_evidence(launcher):
+    launcher.define('long', 'trap "" TERM; setsid sleep 1000 & echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    os.kill(a.supervisor(), signal.SIGKILL)
+    assert a.end() is None and a.started_exists
+    cgroup = launcher.cgroup(a)
+    with open(cgroup + '/cgroup.procs') as f:
+        pids = [int(p) for p in f.read().split()]
+    assert len(pids) == 2 and all(alive(p) for p in pids)
+    assert launcher.ask(SIGNAL, a, sig=signal.SIGTERM).result == 0
+    assert all(alive(p) for p in pids), 'they ignore it'
+    assert launcher.ask(KILL, a).result == 0
+    assert not any(alive(p) for p in pids) and not os.path.exists(cgroup)
+    assert launcher.ask(KILL, a).result == 0, 'may be asked again'
+    assert launcher.ask(FORGET, a).result == 0
+    assert a.traces() == []
+
+
+def test_killed_supervisor_ends_the_namespace(make):
+    launcher = make('pidns')
+    launcher.define('long', 'setsid sleep 1000 & echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    pid = a.supervisor()
+    namespace = os.readlink(f'/proc/{pid}/ns/pid_for_children')
+
+    def is_in(p):
+        try:
+            return os.readlink(f'/proc/{p}/ns/pid') == namespace
+        except OSError:
+            return False
+    held = [p for p in map(int, filter(str.isdigit, os.listdir('/proc'))) if is_in(p)]
+    assert len(held) == 3      # init, main, its child
+    os.kill(pid, signal.SIGKILL)
+    assert a.end() is None and a.started_exists
+    until(lambda: not any(alive(p) for p in held), 'the end of the namespace')
+    assert launcher.ask(KILL, a).result == 0
+
+
+# ── requests ──
+
+def test_refusals(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    good = dict(name='ok', queue='default', hash=launcher.hashes['ok', 0])
+
+    def start(fds=None, **kw):
+        memory = os.memfd_create('p')
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        args = {**good, 'raw': os.urandom(16), 'number': 1, **kw}
+        r = launcher.ask(START, fds=[memory, theirs.fileno()] if fds is None else fds(memory, theirs.fileno()), **args)
+        os.close(memory)
+        theirs.close()
+        assert ours.recv(10) == b'', 'the end of the channel follows'
+        ours.close()
+        return r
+
+    import errno
+    assert start(hash=1).result == -errno.ESTALE
+    assert start(name='other').result == -errno.ESTALE
+    assert start(version=1).result == -errno.ESTALE
+    assert start(name='../ok').result == -errno.EINVAL
+    assert start(queue='a/b').result == -errno.EINVAL
+    assert start(queue='').result == -errno.EINVAL
+    assert start(name='x' * 65).result == -errno.EINVAL
+    assert start(number=0).result == -errno.EINVAL
+    assert start(fds=lambda m, c: []).result == -errno.EINVAL
+    assert start(fds=lambda m, c: [m]).result == -errno.EINVAL
+    assert start(fds=lambda m, c: [c, m]).result == -errno.EINVAL
+    assert start(fds=lambda m, c: [m, m]).result == -errno.EINVAL
+    assert launcher.ask(99).result == -errno.EINVAL
+    assert launcher.ask(0).result == -errno.EINVAL
+    assert launcher.ask(SIGNAL, raw=os.urandom(16), number=1, sig=999).result == -errno.EINVAL
+    assert launcher.ask(SLICE, queue='default').result == -errno.EOPNOTSUPP
+    assert launcher.ask(FORGET, raw=os.urandom(16), number=7).result == 0
+    assert launcher.ask(KILL, raw=os.urandom(16), number=7).result == 0
+    launcher.sock.send(b'short')
+    launcher.sock.send(bytes(300))
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+
+
+def test_definition_installed_later_and_changed(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    launcher.define('new', 'exit 5')
+    launcher.ask_names()
+    assert launcher.run('new').end()['EXIT_STATUS'] == '5'
+    old = launcher.hashes['new', 0]
+    launcher.define('new', 'exit 6', TimeoutSec='1h')
+    launcher.ask_names()
+    assert launcher.hashes['new', 0] != old
+    assert launcher.run('new').end()['EXIT_STATUS'] == '6'
+
+
+def test_parameters_too_large(make):
+    launcher = make(flags=['--max-parameters=1K'])
+    launcher.define('ok', 'exit 0')
+    a = launcher.start().run('ok', '{"x": "%s"}' % ('x' * 2000))
+    assert launcher.reply().result < 0
+    assert a.end() is None and a.traces() == []
+
+
+def test_an_attempt_runs_once(launcher):
+    launcher.define('ok', 'echo ran >@BOX@')
+    a = launcher.start().run('ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+    before = os.stat(a.record_path)
+    b = launcher.run('ok', raw=a.raw)
+    b.end()
+    assert os.stat(a.record_path).st_ino == before.st_ino
+    assert launcher.line() == 'ran' and not anywhere_readable(launcher)
+    assert launcher.ask(FORGET, a).result == 0
+    assert a.traces() == []
+
+
+def test_relaunch_after_a_supervisor_killed_at_its_gate(launcher):
+    launcher.define('ok', 'exit 0')
+    a = launcher.start().run('ok', go=False)
+    until(lambda: os.path.exists(a.dir + '/control'), 'it waits at its gate')
+    [pid] = children(launcher.process.pid)
+    os.kill(pid, signal.SIGKILL)
+    assert a.end() is None and a.traces() == [a.dir]
+    assert launcher.run('ok', raw=a.raw).end()['EXIT_STATUS'] == '0'
+
+
+def test_hello_waits_for_stragglers(make):
+    """A start that an earlier daemon sent and that has not come to anything yet holds the next launcher's hello back."""
+    first = make()
+    first.define('ok', 'exit 0')
+    a = first.start().run('ok', go=False)
+    until(lambda: os.path.exists(a.dir + '/control'), 'it waits at its gate')
+    first.leave()
+    second = make(flags=[f for f in first.flags if f.startswith(('--state', '--task'))])
+    second.start(wait_hello=False)
+    with pytest.raises(AssertionError):
+        second.reply(0.2)
+    a.channel.close()
+    a.channel = None
+    assert second.reply().verb == 0
+    first.process = None       # its directories are the second one's
+
+
+def test_launcher_passes_nothing_to_supervisors(launcher):
+    """Else the daemon would not see the launcher's end, nor a new launcher get the lock."""
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    launcher.process.send_signal(signal.SIGKILL)
+    launcher.process.wait()
+    assert launcher.sock.recv(10) == b''
+    launcher.process = None
+    pid = a.supervisor()
+    links = [os.readlink(f'/proc/{pid}/fd/{f}') for f in os.listdir(f'/proc/{pid}/fd')]
+    assert sum(1 for x in links if x.endswith('/records')) == 1, links
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'cancelled'
+
+
+def test_directories(launcher):
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long', '{"x": 1}')
+    assert launcher.line() == 'up'
+    jobbers = pwd.getpwnam('jobbers')
+
+    def facts(path):
+        st = os.lstat(path)
+        return oct(stat.S_IMODE(st.st_mode)), st.st_uid, st.st_gid
+
+    task = pwd.getpwnam('jobbers-task')
+    assert facts(launcher.attempt_dir) == ('0o711', 0, jobbers.pw_gid)
+    assert facts(launcher.record_dir) == ('0o750', 0, jobbers.pw_gid)
+    assert facts(launcher.log_dir) == ('0o750', jobbers.pw_uid, jobbers.pw_gid)
+    assert facts(os.path.join(launcher.tmp, 'state')) == ('0o700', jobbers.pw_uid, jobbers.pw_gid)
+    assert facts(a.dir) == ('0o711', 0, jobbers.pw_gid)
+    assert facts(a.dir + '/control') == ('0o660', 0, jobbers.pw_gid)
+    assert facts(a.dir + '/work') == ('0o700', task.pw_uid, task.pw_gid)
+    assert facts(a.dir + '/work/parameters') == ('0o444', 0, jobbers.pw_gid)
+    assert facts(a.record_path + '.started') == ('0o640', 0, jobbers.pw_gid)
+    assert os.stat(a.record_path + '.started').st_blocks * 512 >= 4096
+    a.say('STOP=cancelled\n')
+    a.end()
+    assert facts(a.record_path) == ('0o640', 0, jobbers.pw_gid)
+
+
+def test_many_at_once(anywhere):
+    anywhere.define('ok', 'exit 0')
+    anywhere.start()
+    attempts = [anywhere.run('ok') for _ in range(60)]
+    assert [a.end()['EXIT_STATUS'] for a in attempts] == ['0'] * 60
+    until(lambda: os.listdir(anywhere.attempt_dir) == [], 'all directories are removed')
+
+
+# ── in a terminal ──
+
+def terminal(launcher, *words, **kw):
+    return subprocess.run([RUN, *launcher.flags, *words], capture_output=True, text=True, env=launcher.env, timeout=30, **kw)
+
+
+def test_terminal_result(launcher):
+    launcher.define('add', 'cat >"$JOBBERS_RESULT"; echo working', more='[Parameters]\nn = integer, required\ns = string\nx = array\n')
+    r = terminal(launcher, 'add', 'n=4', 's=5', 'x:=[1]')
+    assert (r.returncode, json.loads(r.stdout)) == (0, {'n': 4, 's': '5', 'x': [1]}), r.stderr
+    assert 'working\n' in r.stderr
+
+
+def test_terminal_failures(launcher):
+    launcher.define('fail', 'exit 42')
+    launcher.define('kill', 'kill -USR1 $$')
+    launcher.define('bad', 'echo "[1]" >"$JOBBERS_RESULT"')
+    launcher.define('typed', 'exit 0', more='[Parameters]\nn = integer, required\n')
+    assert terminal(launcher, 'fail').returncode == 42
+    assert terminal(launcher, 'kill').returncode == 128 + signal.SIGUSR1
+    r = terminal(launcher, 'bad')
+    assert r.returncode == 1 and r.stdout == '' and 'bad' in r.stderr
+    r = terminal(launcher, 'typed')
+    assert r.returncode == 2 and '"n"' in r.stderr
+    r = terminal(launcher, 'unknown')
+    assert r.returncode == 2 and 'unknown' in r.stderr
+    r = terminal(launcher, 'fail@7')
+    assert r.returncode == 2 and '7' in r.stderr and '0' in r.stderr
+
+
+def test_terminal_shows_status(launcher):
+    launcher.define('talk', NOTIFY % 's.send(b"STATUS=half\\nX_JOBBERS_PROGRESS=50")')
+    r = terminal(launcher, 'talk')
+    assert r.returncode == 0 and 'status: half' in r.stderr and 'progress: 50%' in r.stderr
+
+
+def test_terminal_ctrl_c(launcher):
+    launcher.define('long', 'trap "exit 3" TERM; echo up >@BOX@; while :; do sleep 1000 & wait; done')
+    p = subprocess.Popen([RUN, *launcher.flags, 'long'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=launcher.env)
+    assert launcher.line() == 'up'
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 3 and out == '' and 'cancel' in err, err
+
+
+def test_terminal_leaves_nothing(launcher):
+    launcher.define('ok', 'exit 0')
+    before = set(os.listdir('/run')) | set(os.listdir('/tmp'))
+    mount = next((line.split()[1] for line in open('/proc/self/mounts') if line.split()[2] == 'cgroup2'), None)
+    assert terminal(launcher, 'ok').returncode == 0
+    assert not {n for n in (set(os.listdir('/run')) | set(os.listdir('/tmp'))) - before if n.startswith('jobbers-run.')}
+    if mount:
+        own = open('/proc/self/cgroup').read().rsplit('0::', 1)[1].strip()
+        assert not [n for n in os.listdir(mount + own) if n.startswith('jobbers-run-')]
+
+
+def test_help_and_version():
+    r = subprocess.run([RUN, '--help'], capture_output=True, text=True)
+    assert r.returncode == 0 and '--state-dir' in r.stdout and max(map(len, r.stdout.splitlines())) <= 80
+    assert subprocess.run([RUN, '--version'], capture_output=True, text=True).stdout.startswith('jobbers ')
+    assert subprocess.run([RUN], capture_output=True, text=True).returncode == 2
+    assert subprocess.run([RUN, '--nonsense'], capture_output=True, text=True).returncode != 0
