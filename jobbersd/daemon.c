@@ -178,6 +178,14 @@ static void say_started(const Daemon *d) {
                 log_info("tasks run as you: that keeps them apart from nothing that is yours");
 }
 
+/* Without lingering the user manager, and every scope in it, ends with the last session. */
+static void linger_check(const Daemon *d) {
+        const struct passwd *pw = d->settings->user_mode ? getpwuid(getuid()) : NULL;
+        _cleanup_free_ char *path = pw ? str_new("/var/lib/systemd/linger/%s", pw->pw_name) : NULL;
+        if (path && access(path, F_OK) < 0)
+                log_warning("your tasks end when you log out, OnShutdown=continue or not; `loginctl enable-linger` changes that");
+}
+
 /* Once the launcher has said what it can do. */
 static void say_holds(Daemon *d) {
         uint32_t flags = engine_launch_flags(d->engine);
@@ -185,9 +193,10 @@ static void say_holds(Daemon *d) {
         if (flags == 0 || d->holds_said)
                 return;
         d->holds_said = true;
-        if (flags & LAUNCHER_HOLDS_SCOPE)
+        if (flags & LAUNCHER_HOLDS_SCOPE) {
                 log_info("tasks run in systemd scopes");
-        else if (flags & LAUNCHER_HOLDS_CGROUP)
+                linger_check(d);
+        } else if (flags & LAUNCHER_HOLDS_CGROUP)
                 log_info("tasks run as subprocesses, each in a cgroup of its own");
         else if (flags & LAUNCHER_HOLDS_PIDNS)
                 log_warning("tasks run as subprocesses in PID namespaces: there is no cgroup to put them in");

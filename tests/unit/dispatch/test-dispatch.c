@@ -239,10 +239,72 @@ static void delete_queue(void **state) {
         assert_int_equal(status_of(f, &running), TASK_CANCELLED);
 }
 
+static void roles(void **state) {
+        Fixture *f = *state;
+        const char *s;
+        char *const none[] = { (char *) "nowhere", NULL }, *const twice[] = { (char *) "b", (char *) "a", (char *) "b", NULL };
+        RoleStatus r;
+        Ulid tag;
+        assert_int_equal(engine_role_put(f->engine, "x", none, &s), -EINVAL);
+        assert_non_null(strstr(s, "nowhere"));
+        queue_put(f, "a", 1);
+        queue_put(f, "b", 1);
+        assert_int_equal(engine_role_put(f->engine, "x", twice, &s), 0);
+        assert_int_equal(engine_role_get(f->engine, "x", &r), 0);
+        assert_string_equal(r.queues[0], "a");
+        assert_string_equal(r.queues[1], "b");
+        assert_null(r.queues[2]);
+        assert_false(r.served);
+        Ulid before = r.refresh_tag;
+        assert_int_equal(engine_role_refresh(f->engine, "x", &tag), 0);
+        assert_int_not_equal(ulid_cmp(&before, &tag), 0);
+        assert_int_equal(engine_role_count(f->engine), 2);
+        assert_int_equal(run(f), 0);
+
+        /* The same after a restart; a queue that goes leaves the role. */
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(engine_role_get(f->engine, "x", &r), 0);
+        assert_int_equal(ulid_cmp(&r.refresh_tag, &tag), 0);
+        assert_int_equal(engine_queue_remove(f->engine, "a", false, &s), 0);
+        assert_int_equal(engine_role_get(f->engine, "x", &r), 0);
+        assert_string_equal(r.queues[0], "b");
+        assert_null(r.queues[1]);
+        assert_int_equal(engine_role_remove(f->engine, "x", &s), 0);
+        assert_int_equal(engine_role_remove(f->engine, "x", &s), -ENOENT);
+        assert_int_equal(engine_role_remove(f->engine, "default", &s), -EPERM);
+        assert_int_equal(run(f), 0);
+}
+
+/* The database of yesterday with the epoch file of today: nothing starts before somebody says so. */
+static void restored(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *from = str_new("%s", f->settings.database), *text = NULL;
+        size_t n;
+        engine_drain(f->engine, true);
+        Ulid id = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        engine_stop(f);
+        assert_int_equal(fd_read_file_at(AT_FDCWD, from, 64 << 20, &text, &n), 0);
+        engine_start(f, true);
+        engine_stop(f);
+        assert_int_equal(fd_write_file_at(AT_FDCWD, from, text, n, 0600, false), 0);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        assert_true(engine_draining(f->engine));
+        assert_int_equal(f->n_seen, 0);
+        engine_drain(f->engine, false);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_false(engine_draining(f->engine));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(slots), TEST(queue_limit_live), TEST(definition_limit), TEST(priorities), TEST(round_robin), TEST(paused_and_unserved),
-                TEST(rate), TEST(unknown_definitions), TEST(refused_for_now), TEST(refused_for_good), TEST(delete_queue),
+                TEST(rate), TEST(unknown_definitions), TEST(refused_for_now), TEST(refused_for_good), TEST(delete_queue), TEST(roles), TEST(restored),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
