@@ -102,6 +102,7 @@ int store_undo_reserve(Store *s, size_t n) {
 
 void store_lane_count(Store *s, Lane *lane, TaskStatus status, int delta) {
         lane->counts[status] += delta;
+        s->totals[status] += delta;
         s->undo[s->n_undo++] = (Undo) { lane, (int8_t) status, (int8_t) delta };
 }
 
@@ -110,8 +111,10 @@ void store_undo_all(Store *s) {
                 Undo *u = &s->undo[--s->n_undo];
                 if (u->status < 0)
                         u->lane->written = false;
-                else
+                else {
                         u->lane->counts[u->status] -= u->delta;
+                        s->totals[u->status] -= u->delta;
+                }
         }
 }
 
@@ -139,7 +142,40 @@ static int row_count(void *userdata, const StoreRow *row) {
         if (!lane || status < 0 || status >= _TASK_STATUS_MAX)
                 return -EBADMSG;
         lane->counts[status] = s->driver->row_int(row, 2);
+        s->totals[status] += lane->counts[status];
         return 0;
+}
+
+static bool lane_empty(const Lane *lane) {
+        for (size_t i = 0; i < _TASK_STATUS_MAX; i++)
+                if (lane->counts[i] > 0)
+                        return false;
+        return true;
+}
+
+/* Lanes of definitions long gone would only be looked at again and again. A failure is none: they are removed another time. */
+static void sweep(Store *s) {
+        int r = 0;
+        size_t n = 0;
+        for (size_t i = 0; r >= 0 && i < s->n_lanes; i++)
+                if (s->lanes[i] && lane_empty(s->lanes[i])) {
+                        r = store_write(s, Q_LANE_REMOVE, VALUES(v_int(s->lanes[i]->lane)), NULL);
+                        n++;
+                }
+        if (n == 0)
+                return;
+        if (r >= 0)
+                r = store_commit(s);
+        if (r < 0) {
+                store_rollback(s);
+                return;
+        }
+        for (size_t i = 0; i < s->n_lanes; i++)
+                if (s->lanes[i] && lane_empty(s->lanes[i])) {
+                        map_remove(s->lane_map, s->lanes[i]->key, s->lanes[i]->key_len);
+                        free(s->lanes[i]);
+                        s->lanes[i] = NULL;
+                }
 }
 
 int store_lanes_load(Store *s) {
@@ -149,6 +185,8 @@ int store_lanes_load(Store *s) {
         int r = store_read(s, Q_LANE_LIST, NO_VALUES, row_lane, s);
         if (r >= 0)
                 r = store_read(s, Q_LANE_COUNTS, NO_VALUES, row_count, s);
+        if (r >= 0)
+                sweep(s);
         return r;
 }
 

@@ -66,6 +66,7 @@ struct Store {
         Map *lane_map;
         Lane **lanes;                           /* by number, NULL for holes */
         size_t n_lanes;
+        int64_t totals[_TASK_STATUS_MAX];       /* the counts of all lanes */
         Undo *undo;
         size_t n_undo, cap_undo;
 
@@ -101,7 +102,7 @@ void store_files_ballast_make(StoreFiles *f, usec_t not_again_within);
 void store_files_ballast_drop(StoreFiles *f);
 
 /* ── store-lane.c ── */
-int store_lanes_load(Store *s);
+int store_lanes_load(Store *s);                                 /* once, at open; lanes without a task are removed */
 void store_lanes_free(Store *s);
 Lane *store_lane_find(Store *s, const char *queue, const char *name, uint32_t version);         /* NULL: no task was ever there */
 /* The same, made (and its row staged) where it is not there. */

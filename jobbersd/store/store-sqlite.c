@@ -5,7 +5,8 @@
  * descriptor would drop SQLite's locks.
  *
  * Checkpoints are made here, after a commit, and not by SQLite's own hook, which hides their errors: an fsync of the database that failed
- * once may "succeed" the next time without having written anything. Such an error ends the connection's use for writing. */
+ * once may "succeed" the next time without having written anything. Such an error ends the connection's use for writing, and nothing but
+ * the next open, which starts by moving the whole WAL into the database, may touch the WAL again. */
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -129,6 +130,9 @@ static int db_open(StoreDb **ret, const char *path, char **ret_sentence) {
         _cleanup_(db_close_p) StoreDb *db = calloc(1, sizeof *db);
         if (!db)
                 return -ENOMEM;
+        /* One thread uses SQLite: no mutexes, and no statistics on every allocation. Too late once it was used, which is no harm. */
+        (void) sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+        (void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 
         /* The WAL takes over the database's mode. */
         mode_t mask = umask(077);
@@ -151,6 +155,12 @@ static int db_open(StoreDb **ret, const char *path, char **ret_sentence) {
                                   "PRAGMA journal_size_limit = 67108864;"
                                   "SELECT count(*) FROM sqlite_schema;",
                                   NULL, NULL, NULL);
+        /* Whatever an earlier process left in the WAL reaches the database before anything is appended. A full disk may stay one. */
+        if (rc == SQLITE_OK) {
+                rc = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+                if (error_from(db, rc) == -ENOSPC)
+                        rc = SQLITE_OK;
+        }
         umask(mask);
         if (rc != SQLITE_OK) {
                 int r = error_from(db, rc);
@@ -244,13 +254,19 @@ static int db_begin(StoreDb *db) {
         return report(db, step_and_reset(db->begin), "BEGIN");
 }
 
+/* The kernel may have dropped what it could not write: the WAL must stay, and no more may be appended to it. */
+static void make_broken(StoreDb *db) {
+        db->broken = true;
+        (void) sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 /* Moves the WAL into the database. A full disk is no harm here: the WAL stays and it is tried again after the next commit. */
 static void checkpoint(StoreDb *db) {
         int rc = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         int r = error_from(db, rc);
         if (r == -EIO || r == -EBADMSG) {
-                db->broken = true;
                 log_error("database: checkpoint failed: %s", sqlite3_errmsg(db->sqlite));
+                make_broken(db);
         }
 }
 
@@ -262,7 +278,8 @@ static int db_commit(StoreDb *db) {
                 if (r == -ENOSPC) {
                         db->tight = TIGHT_COMMITS;
                         checkpoint(db);         /* lets the WAL begin anew in the space it has */
-                }
+                } else
+                        make_broken(db);
                 return r;
         }
         if (db->wal_pages >= (db->tight > 0 ? CHECKPOINT_PAGES_TIGHT : CHECKPOINT_PAGES)) {

@@ -281,40 +281,29 @@ int store_ready(Store *s, const char *queue, const char *name, uint32_t version,
         return r < 0 ? r : 0;
 }
 
-static bool any_in(Store *s, TaskStatus status) {
-        for (size_t i = 0; i < s->n_lanes; i++)
-                if (s->lanes[i] && s->lanes[i]->counts[status] > 0)
-                        return true;
-        return false;
-}
-
 int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata) {
         _cleanup_seq_list_ SeqList l = { .driver = s->driver };
-        if (!any_in(s, TASK_SCHEDULED))
+        if (s->totals[TASK_SCHEDULED] == 0)
                 return 0;
         int r = store_read(s, Q_TASK_DUE, VALUES(v_int((int64_t) now), v_int(limit)), store_row_seq, &l);
         return r < 0 ? r : store_task_each(s, &l, false, fn, userdata);
 }
 
-static int row_number(void *userdata, const StoreRow *row) {
-        return store_row_seq(userdata, row);
-}
-
 int store_next_due(Store *s, usec_t *ret) {
         _cleanup_seq_list_ SeqList l = { .driver = s->driver };
-        int r = any_in(s, TASK_SCHEDULED) ? store_read(s, Q_TASK_NEXT_DUE, NO_VALUES, row_number, &l) : 0;
+        int r = s->totals[TASK_SCHEDULED] > 0 ? store_read(s, Q_TASK_NEXT_DUE, NO_VALUES, store_row_seq, &l) : 0;
         if (r >= 0)
                 *ret = l.n > 0 ? (usec_t) l.seqs[0] : 0;
         return r;
 }
 
 int store_shift_retries(Store *s, int64_t delta) {
-        return any_in(s, TASK_SCHEDULED) ? store_write(s, Q_TASK_SHIFT_RETRIES, VALUES(v_int(delta)), NULL) : 0;
+        return s->totals[TASK_SCHEDULED] > 0 ? store_write(s, Q_TASK_SHIFT_RETRIES, VALUES(v_int(delta)), NULL) : 0;
 }
 
 int store_started(Store *s, store_task_fn fn, void *userdata) {
         _cleanup_seq_list_ SeqList l = { .driver = s->driver };
-        for (size_t i = 0; i < s->n_lanes; i++) {
+        for (size_t i = 0; s->totals[TASK_STARTED] > 0 && i < s->n_lanes; i++) {
                 const Lane *lane = s->lanes[i];
                 if (!lane || lane->counts[TASK_STARTED] == 0)
                         continue;

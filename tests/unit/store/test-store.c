@@ -272,6 +272,23 @@ static void lanes_count(void **state) {
         }
 }
 
+/* What no task uses any more is forgotten at the next open, and can come back. */
+static void empty_lanes_go(void **state) {
+        Fixture *f = *state;
+        task_to(f->store, task_put(f->store, "a", "x", 0, 0), TASK_COMPLETED);
+        task_put(f->store, "b", "x", 0, 0);
+        assert_int_equal(store_commit(f->store), 0);
+        assert_int_equal(store_expire_final(f->store, UINT64_MAX / 2, 10, NULL, NULL), 1);
+        assert_int_equal(store_commit(f->store), 0);
+        for (int i = 0; i < 2; i++) {
+                fixture_reopen(f);
+                assert_int_equal(count_of(f->store, "a", _TASK_STATUS_MAX), i);
+                assert_int_equal(count_of(f->store, "b", _TASK_STATUS_MAX), 1);
+                task_put(f->store, "a", "x", 0, 0);
+                assert_int_equal(store_commit(f->store), 0);
+        }
+}
+
 static int see_task(void *userdata, Task *t) {
         Seen *s = userdata;
         s->seqs[s->n++] = t->seq;
@@ -531,7 +548,7 @@ static void retention(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(task_round_trip), TEST(same_id_twice), TEST(large_parameters), TEST(move_only_from), TEST(rollback_takes_all_back),
-                TEST(close_rolls_back), TEST(numbers_never_twice), TEST(ready_in_order), TEST(lanes_count), TEST(due_in_order),
+                TEST(close_rolls_back), TEST(numbers_never_twice), TEST(ready_in_order), TEST(lanes_count), TEST(empty_lanes_go), TEST(due_in_order),
                 TEST(started_ones), TEST(attempts), TEST(queues_and_roles), TEST(starts), TEST(definitions), TEST(retention),
         };
         return cmocka_run_group_tests_name("store", tests, NULL, NULL);
