@@ -89,12 +89,12 @@ class UnixConnection(http.client.HTTPConnection):
 class Client:
     """get/post/put/delete return the JSON of the answer and assert its status; `ask` returns the bare Answer."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, socket_path):
+        self.socket_path = socket_path
         self.local = threading.local()
 
     def connection(self, timeout=90):
-        return UnixConnection(self.path, timeout)
+        return UnixConnection(self.socket_path, timeout)
 
     def ask(self, method, path, body=None, headers=None, **query):
         if query:
@@ -497,4 +497,8 @@ class Daemon(Client):
 
 
 def instance_hash(state_dir):
-    raise NotImplementedError
+    """As jobbersd/model/settings.c names the directories of an instance: FNV-1a, folded to 32 bits."""
+    h = 0xcbf29ce484222325
+    for byte in state_dir.encode():
+        h = (h ^ byte) * 0x100000001b3 % 2**64
+    return '%08x' % ((h ^ h >> 32) & 0xffffffff)
