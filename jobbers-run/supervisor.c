@@ -28,6 +28,9 @@
 
 #define TRY_AGAIN USEC_PER_SEC                  /* after a full disk and the like */
 #define KILL_AGAIN (200 * USEC_PER_MSEC)        /* SIGKILL to those who were born meanwhile */
+/* Once more, as systemd does when main has ended: for what main had just forked. A moment later, since between fork and exec a shell's child
+ * still swallows what its parent has a trap for. */
+#define REMIND_AFTER (100 * USEC_PER_MSEC)
 #define COMPLAIN_AFTER (10 * USEC_PER_SEC)      /* still there so long after SIGKILL: it cannot be killed */
 #define POLL_MAX (30 * USEC_PER_SEC)            /* ppoll does not count suspended time, deadlines do */
 #define NOTIFY_AT_ONCE 64
@@ -51,8 +54,8 @@ typedef struct Supervisor {
         ChildFailure *failure;
         StopReason stop;        /* the first reason; own decisions included */
         int wait_status;
-        bool main_ended, no_children, killed, complained;
-        usec_t timeout_at, beat_limit, kill_at, killed_at;      /* boot; USEC_INFINITY: never */
+        bool main_ended, no_children, killed, complained, reminded;
+        usec_t timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
         /* of all that were reaped */
         int64_t cpu_usec, rss_max, blocks_read, blocks_written;
 } Supervisor;
@@ -217,6 +220,7 @@ static void end_begin(Supervisor *s, usec_t now) {
                 return;
         }
         s->kill_at = after(now, d->kill_grace);
+        s->reminded = s->main_ended;
         if (d->kill_mode == KILL_MIXED) {
                 signal_main(s, d->kill_signal);
                 signal_main(s, SIGCONT);
@@ -302,8 +306,14 @@ static void check_end(Supervisor *s, usec_t now) {
         }
         if (s->phase == PHASE_RUNNING)
                 end_begin(s, now);
-        else if (s->job->definition->kill_mode == KILL_MIXED && !s->killed)
+        else if (s->killed)
+                return;
+        else if (s->job->definition->kill_mode == KILL_MIXED)
                 kill_all(s, now);
+        else if (!s->reminded) {
+                s->remind_at = now + REMIND_AFTER;
+                s->reminded = true;
+        }
 }
 
 static void check_deadlines(Supervisor *s, usec_t now) {
@@ -313,6 +323,11 @@ static void check_deadlines(Supervisor *s, usec_t now) {
                 else if (now >= s->beat_limit)
                         stop(s, STOP_STALLED, now);
         }
+        if (s->phase == PHASE_ENDING && now >= s->remind_at) {
+                s->remind_at = USEC_INFINITY;
+                if (!s->killed)
+                        s->box.driver->signal_all(&s->box, s->job->definition->kill_signal);
+        }
         if (s->phase == PHASE_ENDING && now >= s->kill_at) {
                 kill_all(s, now);
                 if (!s->complained && now >= s->killed_at + COMPLAIN_AFTER)
@@ -321,7 +336,7 @@ static void check_deadlines(Supervisor *s, usec_t now) {
 }
 
 static usec_t next_deadline(const Supervisor *s) {
-        return s->phase == PHASE_RUNNING ? MIN(s->timeout_at, s->beat_limit) : s->kill_at;
+        return s->phase == PHASE_RUNNING ? MIN(s->timeout_at, s->beat_limit) : MIN(s->kill_at, s->remind_at);
 }
 
 static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
@@ -471,6 +486,7 @@ int supervisor_run(const Job *job) {
                 .timeout_at = USEC_INFINITY,
                 .beat_limit = USEC_INFINITY,
                 .kill_at = USEC_INFINITY,
+                .remind_at = USEC_INFINITY,
                 .record = { .task_id = job->task_id, .attempt = job->attempt, .exit_status = -1, .progress = -1, .cpu_usec = -1, .memory_peak = -1,
                             .io_read = -1, .io_write = -1, .oom_kills = -1, .pids_peak = -1 },
         };
