@@ -209,4 +209,4 @@ include packaging/install.mk
 
 .PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full coverage deps demo format tidy clean help
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/tests -type f -name '*.d' 2>/dev/null)
