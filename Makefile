@@ -183,7 +183,7 @@ check-full: $(PROGRAMS) $(UNIT_TESTS)
 deps:
 	@packaging/deps build test
 ##: a daemon with the three examples at work, in under a minute
-demo: $(PROGRAMS)
+demo: $(B)/jobbersd $(B)/jobbers-run
 	@examples/demo $(B)
 
 ##: lay out the lines changed since BASE (HEAD) as .clang-format says; tables are left as they are drawn
