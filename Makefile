@@ -58,6 +58,14 @@ LIBS_http     := -lmicrohttpd
 PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
 PYTHON   := /usr/bin/python3
 
+# A line for each step; V=1 shows the commands.
+ifdef V
+SAY := @:
+else
+Q   := @
+SAY := @printf '  %-4s %s\n'
+endif
+
 ##: build the programs and the manual pages
 all: $(PROGRAMS) man
 
@@ -67,7 +75,8 @@ SRC_$(1) := $$(wildcard jobbersd/$(1)/*.c)
 OBJ_$(1) := $$(SRC_$(1):%.c=$(B)/obj/%.o)
 $(B)/$(1).a: $$(OBJ_$(1))
 	@rm -f $$@
-	$$(AR) rcs $$@ $$(OBJ_$(1))
+	$$(SAY) AR $$@
+	$$(Q)$$(AR) rcs $$@ $$(OBJ_$(1))
 endef
 $(foreach g,$(GROUPS),$(eval $(call group,$(g))))
 
@@ -81,25 +90,30 @@ OBJ_jobbersd := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersd/*.c))
 OBJ_run      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbers-run/*.c))
 
 $(B)/jobbersd: $(OBJ_jobbersd) $(call archives,http)
-	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,http)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,http)
 
 $(B)/jobbers-run: $(OBJ_run) $(call archives,model)
-	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
 
 OBJ_ctl      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersctl/*.c))
 
 $(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
-	$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 # ── SQL as C strings ──
 SQL := $(wildcard sql/sqlite/*.sql)
 $(B)/gen/schema.inc: $(SQL) Makefile
 	@mkdir -p $(@D)
-	for f in $(SQL); do printf '{ "%s",\n' "$$(basename $$f)"; sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; printf '},\n'; done > $@.new && mv $@.new $@
+	$(SAY) SQL $@
+	$(Q)for f in $(SQL); do printf '{ "%s",\n' "$$(basename $$f)"; sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; printf '},\n'; done > $@.new && mv $@.new $@
 $(B)/obj/jobbersd/store/%.o: OURFLAGS += -Isql
 $(OBJ_store): | $(B)/gen/schema.inc
 
@@ -108,14 +122,16 @@ define unittests
 TESTS_$(1) := $$(patsubst tests/unit/$(1)/%.c,$(B)/tests/$(1)/%,$$(wildcard tests/unit/$(1)/test-*.c))
 $(B)/tests/$(1)/%: tests/unit/$(1)/%.c $(call archives,$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(OURFLAGS) $$(WARN) $$(CPPFLAGS) -MMD -MP $$(LDOURS) -o $$@ $$< $(call archives,$(1)) $(call libs,$(1)) -lcmocka
+	$$(SAY) LD $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(OURFLAGS) $$(WARN) $$(CPPFLAGS) -MMD -MP $$(LDOURS) -o $$@ $$< $(call archives,$(1)) $(call libs,$(1)) -lcmocka
 endef
 $(foreach g,$(GROUPS),$(eval $(call unittests,$(g))))
 # jobbers-run's own: everything of it but main.c
 TESTS_run := $(patsubst tests/unit/run/%.c,$(B)/tests/run/%,$(wildcard tests/unit/run/test-*.c))
 $(B)/tests/run/%: tests/unit/run/%.c $(filter-out $(B)/obj/jobbers-run/main.o,$(OBJ_run)) $(call archives,model)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP $(LDOURS) -o $@ $< $(filter-out $(B)/obj/jobbers-run/main.o,$(OBJ_run)) $(call archives,model) $(call libs,model) -lcmocka
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) -MMD -MP $(LDOURS) -o $@ $< $(filter-out $(B)/obj/jobbers-run/main.o,$(OBJ_run)) $(call archives,model) $(call libs,model) -lcmocka
 UNIT_TESTS = $(foreach g,$(GROUPS) run,$(TESTS_$(g)))
 
 ##: unit tests of every group
@@ -138,7 +154,8 @@ check-fault: $(PROGRAMS)
 FUZZERS := $(patsubst tests/fuzz/fuzz-%.c,$(B)/tests/fuzz/fuzz-%,$(wildcard tests/fuzz/fuzz-*.c))
 $(B)/tests/fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(if $(FUZZ),,tests/fuzz/replay.c) $(call archives,model)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(call libs,model)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(call libs,model)
 ##: the fuzzers' corpora, replayed
 check-fuzz: $(FUZZERS)
 	@tests/fuzz/replay-all $(FUZZERS)
@@ -193,12 +210,13 @@ format:
 tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
 
-##: remove what was built
 # ── benchmarks ──
 $(B)/bench-store: bench/bench-store.c $(call archives,store)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(call archives,store) $(call libs,store)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(call archives,store) $(call libs,store)
 
+##: remove what was built
 clean:
 	rm -rf build build-san build-cov build-fuzz
 ##: this list

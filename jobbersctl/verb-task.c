@@ -8,6 +8,7 @@
 #include "base/ulid.h"
 #include "jobbersctl/ctl.h"
 #include "model/arguments.h"
+#include "model/life.h"
 
 /* ── what is to run ── */
 

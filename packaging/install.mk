@@ -4,10 +4,12 @@
 MAN := $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.in))
 man: $(MAN)
 $(B)/man-tables: packaging/man/tables.c $(call archives,model)
-	$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $^ $(call libs,model)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $^ $(call libs,model)
 $(B)/man/%: packaging/man/%.in $(B)/man-tables Makefile
 	@mkdir -p $(@D)
-	$(B)/man-tables $(VERSION) <$< >$@.new && mv $@.new $@
+	$(SAY) MAN $@
+	$(Q)$(B)/man-tables $(VERSION) <$< >$@.new && mv $@.new $@
 
 # ── install ──
 INSTALL_PROGRAM := install -D -m 0755 -t
