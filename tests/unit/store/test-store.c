@@ -343,6 +343,33 @@ static void due_in_order(void **state) {
         assert_int_equal(next, 400);
 }
 
+static void retries_follow_the_clock(void **state) {
+        Fixture *f = *state;
+        assert_int_equal(store_shift_retries(f->store, 5), 0);
+        assert_false(store_staged(f->store));
+        static const struct {
+                usec_t scheduled, run, want;
+        } tasks[] = { { 100, 0, 40 }, { 200, 200, 200 }, { 300, 10, 240 } };
+        int64_t seqs[3];
+        for (size_t i = 0; i < 3; i++) {
+                _cleanup_task_ Task t = task_make("q", "n", 0, (int64_t) i);
+                t.status = TASK_SCHEDULED;
+                t.scheduled_at = tasks[i].scheduled;
+                t.run_at = tasks[i].run;
+                assert_int_equal(store_task_add(f->store, &t), 0);
+                seqs[i] = t.seq;
+        }
+        assert_int_equal(store_shift_retries(f->store, -60), 0);
+        for (size_t i = 0; i < 3; i++) {
+                _cleanup_task_ Task t = { 0 };
+                assert_int_equal(store_task_get_seq(f->store, seqs[i], false, &t), 0);
+                assert_int_equal(t.scheduled_at, tasks[i].want);
+        }
+        usec_t next;
+        assert_int_equal(store_next_due(f->store, &next), 0);
+        assert_int_equal(next, 40);
+}
+
 static void started_ones(void **state) {
         Fixture *f = *state;
         int64_t a = task_put(f->store, "q", "n", 0, 0), b = task_put(f->store, "r", "m", 2, 0);
@@ -549,7 +576,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(task_round_trip), TEST(same_id_twice), TEST(large_parameters), TEST(move_only_from), TEST(rollback_takes_all_back),
                 TEST(close_rolls_back), TEST(numbers_never_twice), TEST(ready_in_order), TEST(lanes_count), TEST(empty_lanes_go), TEST(due_in_order),
-                TEST(started_ones), TEST(attempts), TEST(queues_and_roles), TEST(starts), TEST(definitions), TEST(retention),
+                TEST(retries_follow_the_clock), TEST(started_ones), TEST(attempts), TEST(queues_and_roles), TEST(starts), TEST(definitions), TEST(retention),
         };
         return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
