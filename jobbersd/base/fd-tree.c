@@ -6,10 +6,8 @@
  * and a constant stack do for any depth. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -31,43 +29,55 @@ static void note_error(Removal *t, int error) {
                 t->error = error;
 }
 
-static int open_below(int dir_fd, const char *name, int flags) {
-        struct open_how how = {
-                .flags = (uint64_t) (flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
-        };
-        long fd = syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
+/* The mount that a directory is on (for kernels that do not tell: the file system), its owner and its mode. */
+static int stat_mount(int fd, struct statx *ret, uint64_t *ret_mount) {
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0)
+                return -errno;
+        *ret_mount = ret->stx_mask & STATX_MNT_ID ? ret->stx_mnt_id : (uint64_t) ret->stx_dev_major << 32 | ret->stx_dev_minor;
+        return 0;
+}
 
-        return fd < 0 ? -errno : (int) fd;
+/* `name` is one component, so without links there is nowhere to go but below. */
+static int open_below(int dir_fd, const char *name, int flags, struct statx *ret) {
+        _cleanup_close_ int fd = -1;
+        uint64_t mount, parent_mount;
+        struct statx parent;
+        int r;
+
+        fd = openat(dir_fd, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = stat_mount(fd, ret, &mount);
+        if (r == 0)
+                r = stat_mount(dir_fd, &parent, &parent_mount);
+        if (r < 0)
+                return r;
+        return mount == parent_mount ? TAKE_FD(fd) : -EXDEV;
 }
 
 /* A directory to be emptied: openable, writable and ours as far as we can make it so. */
 static int open_for_removal(int dir_fd, const char *name) {
         _cleanup_close_ int fd = -1, path_fd = -1;
+        struct statx st;
         char link[32];
-        struct stat st;
 
-        fd = open_below(dir_fd, name, O_RDONLY);
+        fd = open_below(dir_fd, name, O_RDONLY, &st);
         if (fd == -EACCES) {
                 /* Without root a directory of our own may still be closed to us: mode 000. */
-                path_fd = open_below(dir_fd, name, O_PATH);
+                path_fd = open_below(dir_fd, name, O_PATH, &st);
                 if (path_fd < 0)
                         return path_fd;
-                if (fstat(path_fd, &st) < 0)
-                        return -errno;
                 snprintf(link, sizeof link, "/proc/self/fd/%d", path_fd);
-                if (st.st_uid != geteuid() || chmod(link, 0700) < 0)
+                if (st.stx_uid != geteuid() || chmod(link, 0700) < 0)
                         return -EACCES;
-                fd = open_below(dir_fd, name, O_RDONLY);
+                fd = open_below(dir_fd, name, O_RDONLY, &st);
         }
         if (fd < 0)
                 return fd;
-        if (fstat(fd, &st) < 0)
-                return -errno;
         /* Where this is refused, what follows says so. */
-        if (st.st_uid != geteuid())
+        if (st.stx_uid != geteuid())
                 (void) !fchown(fd, geteuid(), (gid_t) -1);
-        if ((st.st_mode & 07777) != 0700)
+        if ((st.stx_mode & 07777) != 0700)
                 (void) fchmod(fd, 0700);
         return TAKE_FD(fd);
 }

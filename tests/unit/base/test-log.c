@@ -207,8 +207,8 @@ static void pretend_journal(void) {
 static void hide_run(void) {
         if (unshare(CLONE_NEWNS) < 0)
                 skip();         /* no right to do so here */
-        assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-        assert_int_equal(mount("tmpfs", "/run", "tmpfs", 0, NULL), 0);
+        assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, ""), 0);
+        assert_int_equal(mount("tmpfs", "/run", "tmpfs", 0, ""), 0);
 }
 
 static void journal_without_journald(void **state) {
