@@ -2,6 +2,9 @@
 #include "fixture.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
+
+#include <signal.h>
 
 typedef enum Play {
         PLAY_HONEST,            /* answers as it should; on STOP writes a record and ends */
@@ -87,6 +90,7 @@ static Supervisor play(Fixture *f, Play p) {
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);        /* a test that fails, or never connects, leaves nobody behind */
                 close(down[1]);
                 close(up[0]);
                 supervisor_main(f, p, down[0], up[1]);
