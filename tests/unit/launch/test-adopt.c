@@ -304,9 +304,9 @@ static void the_other_one_won(void **state) {
         LauncherRequest q;
         int parameters = -1, channel = -1;
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        Supervisor s = play(f, PLAY_HONEST);    /* forked before there is a channel that it would keep open */
         LaunchAttempt *a = start(f);
         assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
-        Supervisor s = play(f, PLAY_HONEST);
         write_started(f);
         fd_close(parameters);
         fd_close(channel);
