@@ -35,14 +35,15 @@ static int setup(void **state) {
         /* What must survive every test. */
         if (f->dir < 0 || mkdirat(f->dir, "safe", 0755) < 0 || mkdirat(f->dir, "safe/dir", 0755) < 0)
                 return -1;
-        return fd_write_file_at(f->dir, "safe/dir/file", "x", 1, 0644, false);
+        return fd_write_file_at(f->dir, "safe/file", "x", 1, 0644, false) ?:
+               fd_write_file_at(f->dir, "safe/dir/file", "x", 1, 0644, false);
 }
 
 /* The tree is gone and what is beside it is not. Also takes the fixture away, by other means than what is tested. */
 static int teardown(void **state) {
         Fixture *f = *state;
         bool gone = faccessat(f->dir, "tree", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-        bool safe = unlinkat(f->dir, "safe/dir/file", 0) == 0;
+        bool safe = unlinkat(f->dir, "safe/dir/file", 0) == 0 && unlinkat(f->dir, "safe/file", 0) == 0;
 
         if (!gone)
                 print_error("the tree is still there\n");
