@@ -124,7 +124,8 @@ static int place_make(Terminal *t) {
         static const char *const names[] = { "attempts", "records", "logs" };
         char **const settings[] = { &t->settings.attempt_dir, &t->settings.record_dir, &t->settings.log_dir };
         const char *runtime = getenv("XDG_RUNTIME_DIR");
-        const char *candidates[] = { runtime && runtime[0] == '/' ? runtime : NULL, geteuid() == 0 ? "/run" : NULL, "/tmp" };
+        /* Not below root's own XDG_RUNTIME_DIR (a login has one): the task's user cannot pass through that. */
+        const char *candidates[] = { geteuid() == 0 ? "/run" : runtime && runtime[0] == '/' ? runtime : NULL, "/tmp" };
 
         for (size_t i = 0; !t->root && i < ARRAY_SIZE(candidates); i++) {
                 _cleanup_free_ char *path = candidates[i] ? str_new("%s/jobbers-run.XXXXXX", candidates[i]) : NULL;

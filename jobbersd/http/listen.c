@@ -3,6 +3,7 @@
 #include "http/listen.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -210,6 +211,9 @@ static int take_systemd(Listeners *ls) {
                 if (!l)
                         return log_oom();
                 int r = listener_describe(l);
+                /* systemd hands them over blocking, and connections are accepted until there are none. */
+                if (r >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+                        r = -errno;
                 if (r < 0)
                         return log_error_errno(r, "cannot use descriptor %d that systemd passed", fd);
         }
