@@ -91,6 +91,8 @@ void conn_idle(Conn *c) {
         link_remove(&c->idle);
         list_append(&c->pool->idle, &c->idle);
         conn_deadline(c, clock_boot() + MAX(KEEPALIVE_USEC, c->http->settings->header_timeout));
+        if (c->pool->paused && !c->http->stopping)
+                http_listen(c->http, c->pool, true);    /* this one can make room now */
 }
 
 static void conn_describe(Conn *c, struct MHD_Connection *mhd) {

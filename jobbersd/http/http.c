@@ -13,7 +13,7 @@
 #include "http/http-private.h"
 
 #define ACCEPTS_AT_ONCE 64
-#define UNIX_PLACES_MIN 32
+#define UNIX_PLACES_MIN 32          /* however few TCP may have */
 #define CLOSING_SLACK 256               /* connections that are shut down and not yet collected */
 
 void http_again(Http *h) {
@@ -137,6 +137,8 @@ static void on_log(void *cls, const char *format, va_list ap) {
 
         (void) vsnprintf(text, sizeof text, format, ap);
         text[strcspn(text, "\n")] = '\0';
+        if (strstr(text, "TCP_"))
+                return;                 /* it tries TCP's options on Unix sockets as well */
         log_debug("libmicrohttpd: %s", text);
 }
 
@@ -171,7 +173,7 @@ int http_new(Http **ret, const Settings *settings, const Identity *identity) {
         LINK_INIT(h->tcp.idle);
         LINK_INIT(h->unix_.idle);
         h->tcp.max = settings->max_connections;
-        h->unix_.max = MAX(UNIX_PLACES_MIN, settings->max_connections / 4);
+        h->unix_.max = MAX(UNIX_PLACES_MIN, settings->max_connections);
         h->tcp.waiting_max = MAX(1U, h->tcp.max * 3 / 4);
         h->unix_.waiting_max = h->unix_.max * 3 / 4;
         r = listeners_open(&h->listeners, settings, identity);

@@ -315,12 +315,14 @@ echo three''')
     c.request('GET', f'/task/{task_id}/logs?follow=true')
     r = c.getresponse()
     assert r.status == 200
+    assert b' attempt 1 started' in r.readline()
     assert b'one' in r.readline()
     daemon.gate.open()
     assert b'two' in r.readline()
     daemon.gate.open()
     assert b'three' in r.readline()
-    assert r.read().strip() == b''          # and it ends with the task
+    assert b' attempt 1 ended: exit status 0' in r.readline()
+    assert r.read() == b''                  # and it ends with the task
     assert daemon.wait_final(task_id)['status'] == 'completed'
 
 
@@ -331,7 +333,7 @@ def test_logs_are_capped(make_daemon):
     t = d.run('flood')
     assert t['status'] == 'completed'       # never kills the task
     text = d.ask('GET', f'/task/{t["id"]}/logs').text
-    lines = text.splitlines()
+    lines = [line for line in text.splitlines() if not line.startswith('-- 2')]         # starts and ends of attempts
     assert 'the last line' in lines[-1]
     assert len(text) <= 16 * 1024
     numbers = [int(line[-6:]) for line in lines if 'line 0' in line]
