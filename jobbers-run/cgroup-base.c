@@ -168,3 +168,12 @@ void cgroup_base_close(CgroupBase *b) {
         fd_close(b->fd);
         *b = CGROUP_BASE_INIT;
 }
+
+bool cgroup_base_is_there(const CgroupBase *b) {
+        return b->fd >= 0 && faccessat(b->fd, "cgroup.procs", F_OK, 0) >= 0;
+}
+
+void cgroup_base_remove(const CgroupBase *b) {
+        if (b->path)
+                (void) rmdir(b->path);
+}

@@ -19,6 +19,8 @@ typedef struct CgroupBase {
  * -EOPNOTSUPP when there is none. */
 int cgroup_base_open(CgroupBase *b, const char *instance);
 void cgroup_base_close(CgroupBase *b);
+bool cgroup_base_is_there(const CgroupBase *b);         /* false once somebody has removed it */
+void cgroup_base_remove(const CgroupBase *b);           /* when it is empty */
 
 /* The own (pid 0) or another's v2 path, "/…"; -errno. Caller frees. */
 int cgroup_of_pid(pid_t pid, char **ret);

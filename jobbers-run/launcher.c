@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -49,8 +50,16 @@ static void connection_watch_listener(Launcher *l, bool on) {
                 (void) sd_event_source_set_enabled(l->listen_io, on ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
+static bool has_children(void) {
+        siginfo_t info;
+        return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) >= 0;
+}
+
 /* Everything that was in it has been done; the supervisors of it keep their copies of the lock. */
 static void connection_end(Launcher *l) {
+        /* Left as it was found, under the lock: without children there is nobody who is about to make a cgroup in there. */
+        if (l->is_child && l->lock_fd >= 0 && flock(l->lock_fd, LOCK_EX | LOCK_NB) >= 0 && !has_children())
+                cgroup_base_remove(&l->base);
         l->conn_io = sd_event_source_disable_unref(l->conn_io);
         l->lock_timer = sd_event_source_disable_unref(l->lock_timer);
         l->conn_fd = fd_close(l->conn_fd);
@@ -73,6 +82,16 @@ static uint32_t launcher_flags(const Launcher *l) {
 }
 
 static void connection_greet(Launcher *l) {
+        /* The launcher before us may have removed it on its way out; now that we have the lock it is gone. */
+        if (l->driver == &containment_cgroup && !cgroup_base_is_there(&l->base)) {
+                cgroup_base_close(&l->base);
+                int r = cgroup_base_open(&l->base, l->settings->instance);
+                if (r < 0) {
+                        log_error_errno(r, "cannot make the cgroup of attempts anew");
+                        connection_end(l);
+                        return;
+                }
+        }
         LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = launcher_flags(l), .pid = getpid() };
         int r = fd_send(l->conn_fd, &hello, sizeof hello, NULL, 0, 0);
         if (r < 0)
