@@ -44,7 +44,7 @@ class Vm:
             "qemu-system-x86_64", "-accel", ACCELERATOR, "-cpu", "max", "-m", self.memory, "-smp", str(self.cpus),
             "-display", "none", "-serial", f"file:{self.work}/console", "-kernel", self.image / "vmlinuz", "-initrd", self.image / "initrd",
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off", "-drive", f"file={self.work}/disk,if=virtio,format=qcow2,cache=writeback",
-            "-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,hostfwd=tcp:127.0.0.1:{self.http_port}-:8000",
+            "-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
         ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.work / "qemu.err", "wb"))
         self.wait_up(timeout)
         return self
@@ -58,8 +58,11 @@ class Vm:
             try:
                 boot = self.sh("cat /proc/sys/kernel/random/boot_id", timeout=15)
                 if boot != other_boot:
+                    # Through ssh, since what listens in there listens on its loopback.
+                    subprocess.run([*self._ssh()[:-1], "-O", "forward", "-L", f"{self.http_port}:127.0.0.1:8000", "root@127.0.0.1"],
+                                   capture_output=True, check=True)
                     return boot
-            except (Failed, subprocess.TimeoutExpired):
+            except (Failed, subprocess.SubprocessError):
                 pass
             time.sleep(0.2)
         raise Failed("the machine did not come up; console:\n" + (self.work / "console").read_text(errors="replace")[-3000:])
@@ -125,7 +128,7 @@ if __name__ == "__main__":
     machine = Vm()
     try:
         machine.start()
-        print(f"http://127.0.0.1:{machine.http_port} is its port 8000; its folder is {machine.work}", file=sys.stderr)
+        print(f"http://127.0.0.1:{machine.http_port} is its port 8000, its folder is {machine.work}", file=sys.stderr)
         sys.exit(subprocess.call([*machine._ssh(), "-t", *sys.argv[1:]]))
     finally:
         machine.close()
