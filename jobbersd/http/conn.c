@@ -29,7 +29,7 @@ void conn_deadline(Conn *c, usec_t at) {
 }
 
 /* From here on it has no place any more; MHD notices at its next run and tells us by conn_notify. */
-static void conn_close(Conn *c) {
+void conn_close(Conn *c) {
         conn_deadline(c, USEC_INFINITY);
         if (c->gone)
                 return;
@@ -37,6 +37,7 @@ static void conn_close(Conn *c) {
         c->pool->n--;
         link_remove(&c->idle);
         (void) shutdown(c->fd, SHUT_RDWR);
+        http_again(c->http);
 }
 
 int conn_on_timer(sd_event_source *s, uint64_t unused, void *userdata) {
@@ -65,16 +66,17 @@ static bool has_input(const Conn *c) {
         return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-bool pool_room(Http *h, Pool *p) {
+bool pool_room(Pool *p, Conn **ret_close) {
+        unsigned looked = 0;
+
+        *ret_close = NULL;
         if (p->n < p->max)
                 return true;
-        unsigned looked = 0;
         LIST_FOREACH(l, &p->idle) {
                 Conn *c = CONTAINER_OF(l, Conn, idle);
                 if (++looked <= 32 && has_input(c))
                         continue;
-                conn_close(c);
-                http_again(h);
+                *ret_close = c;
                 return true;
         }
         return false;

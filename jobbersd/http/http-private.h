@@ -92,8 +92,9 @@ void conn_busy(Conn *c);                                /* a request has begun: 
 void conn_idle(Conn *c);                                /* it is over */
 void conn_deadline(Conn *c, usec_t at);                 /* boot; USEC_INFINITY: none */
 int conn_on_timer(sd_event_source *s, uint64_t now, void *userdata);
-/* A place for one more: true, if need be by closing the longest idle one. */
-bool pool_room(Http *h, Pool *p);
+void conn_close(Conn *c);                               /* shut down; its place is free at once */
+/* Is there a place for one more? *ret_close is the longest idle one, to be closed for it, or NULL. */
+bool pool_room(Pool *p, Conn **ret_close);
 
 /* ── exchange.c ── */
 enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,

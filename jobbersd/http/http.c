@@ -90,7 +90,8 @@ static int on_listener(sd_event_source *s, int listen_fd, uint32_t events, void 
         Pool *p = l->is_unix ? &h->unix_ : &h->tcp;
 
         for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-                if (!pool_room(h, p)) {
+                Conn *idle;
+                if (!pool_room(p, &idle)) {
                         http_listen(h, p, false);       /* until one of the busy ones has ended (conn_free) */
                         return 0;
                 }
@@ -102,6 +103,8 @@ static int on_listener(sd_event_source *s, int listen_fd, uint32_t events, void 
                                 pause_accepting(h, p, errno);
                         return 0;
                 }
+                if (idle)
+                        conn_close(idle);
                 h->accepting = l;
                 (void) MHD_add_connection(h->mhd, fd, (struct sockaddr *) &a, len);     /* closes it when it fails */
                 h->accepting = NULL;
