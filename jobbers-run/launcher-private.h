@@ -65,7 +65,6 @@ void launcher_kills_close_fds(Launcher *l);
 int scopes_new(Launcher *l, Scopes **ret);              /* -EOPNOTSUPP: no systemd manager answers */
 void scopes_free(Scopes *s);
 void scopes_close_fds(Scopes *s);                       /* in a fork */
-bool scopes_ready(const Scopes *s);
 /* Asks for the attempt's scope around the supervisor; replies to the request when it is in there, or with the failure. */
-void scopes_add(Scopes *s, const LauncherRequest *q, const Definition *d, pid_t supervisor);
+void scopes_add(Scopes *s, const LauncherRequest *q, Definition *d, pid_t supervisor);
 void scopes_slice(Scopes *s, const LauncherRequest *q);

@@ -1,21 +1,457 @@
-/* launcher-scope.c: scope mode. */
+/* launcher-scope.c: scope mode: asking systemd for a transient scope around each waiting supervisor, and for the limits of queues' slices.
+ *
+ * The manager's private socket is used where it lets us in (half of the cost of a message bus, and there is none to be restarted), else the
+ * bus. All calls are asynchronous, many at a time. What counts in the end is neither an answer nor a signal but where the kernel says that
+ * the supervisor is: so a connection that breaks in between costs a look, and maybe a second asking, and nothing else. */
 #include "jobbers-run/launcher-private.h"
 
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define DESTINATION "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define MANAGER "org.freedesktop.systemd1.Manager"
+#define UNIT_NAME_MAX 128
+#define CONNECT_TIMEOUT (5 * USEC_PER_SEC)
+#define RECONNECT_AFTER (100 * USEC_PER_MSEC)
+#define CALL_TIMEOUT (60 * USEC_PER_SEC)        /* a daemon-reload may take its time */
+#define GIVE_UP_AFTER (90 * USEC_PER_SEC)       /* a scope that is not there by then */
+#define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
+
+typedef struct Scope {
+        Link link;
+        Scopes *scopes;
+        LauncherRequest request;
+        uint64_t connection;
+        Definition *definition;
+        char unit[UNIT_NAME_MAX];
+        pid_t pid;
+        int pidfd;                      /* the number cannot come to mean somebody else unnoticed */
+        sd_bus_slot *call;              /* under way */
+        bool asked;
+        usec_t give_up_at, again_at;    /* boot */
+} Scope;
+
 struct Scopes {
-        int unused;
+        Launcher *launcher;
+        sd_bus *bus;                    /* NULL while there is no connection */
+        int bus_fd;
+        bool lost;
+        sd_event_source *timer;
+        Link pending;                   /* of Scope */
 };
 
+/* ── names ── */
+
+static void scope_name(const LauncherRequest *q, char buf[static UNIT_NAME_MAX]) {
+        char id[ULID_STR_MAX];
+        snprintf(buf, UNIT_NAME_MAX, "jobbers-task-%s-%u.scope", ulid_format(&q->task_id, id), q->attempt);
+}
+
+/* A "-" would nest one queue's slice in another's. */
+static char *slice_name(const char *queue) {
+        Str name = {};
+        (void) str_append(&name, "jobbers-");
+        for (const char *s = queue; *s; s++)
+                (void) (*s == '-' ? str_append(&name, "\\x2d") : str_append_n(&name, s, 1));
+        (void) str_append(&name, ".slice");
+        return str_take(&name);
+}
+
+/* ── one scope ── */
+
+static Scope *scope_free(Scope *s) {
+        sd_bus_slot_unref(s->call);
+        link_remove(&s->link);
+        definition_unref(s->definition);
+        fd_close(s->pidfd);
+        free(s);
+        return NULL;
+}
+
+static void scope_answer(Scope *s, int result, const char *text) {
+        Launcher *l = s->scopes->launcher;
+        if (s->connection == l->connection)
+                launcher_reply(l, &s->request, result, text);
+        scope_free(s);
+}
+
+static bool supervisor_is_alive(const Scope *s) {
+        return s->pidfd >= 0 && pidfd_send_signal(s->pidfd, 0, NULL, 0) >= 0;
+}
+
+/* Answers and frees if the supervisor is where it should be, or gone. */
+static bool scope_look(Scope *s) {
+        _cleanup_free_ char *of = NULL;
+        if (!supervisor_is_alive(s)) {
+                scope_answer(s, -ESRCH, "its supervisor has left");
+                return true;
+        }
+        if (cgroup_of_pid(s->pid, &of) < 0)
+                return false;
+        const char *last = strrchr(of, '/');
+        if (!last || !STREQ(last + 1, s->unit))
+                return false;
+        scope_answer(s, 0, s->unit);
+        return true;
+}
+
+static int put(sd_bus_message *m, int r, const char *name, const char *type, uint64_t value) {
+        return r < 0 ? r : sd_bus_message_append(m, "(sv)", name, type, value);
+}
+
+static int put_bool(sd_bus_message *m, int r, const char *name) {
+        return r < 0 ? r : sd_bus_message_append(m, "(sv)", name, "b", 1);
+}
+
+static int limits_put(sd_bus_message *m, const Definition *d) {
+        int r = 0;
+        if (d->memory_max != UINT64_MAX)
+                r = put(m, r, "MemoryMax", "t", d->memory_max);
+        if (d->memory_high != UINT64_MAX)
+                r = put(m, r, "MemoryHigh", "t", d->memory_high);
+        if (d->tasks_max != UINT64_MAX)
+                r = put(m, r, "TasksMax", "t", d->tasks_max + 1);     /* the supervisor is in there, too */
+        if (d->cpu_quota_percent > 0)
+                r = put(m, r, "CPUQuotaPerSecUSec", "t", d->cpu_quota_percent * (USEC_PER_SEC / 100));
+        if (d->cpu_weight > 0)
+                r = put(m, r, "CPUWeight", "t", d->cpu_weight);
+        if (d->io_weight > 0)
+                r = put(m, r, "IOWeight", "t", d->io_weight);
+        /* Without accounting there is nothing to tell of its end. */
+        r = put_bool(m, r, "MemoryAccounting");
+        r = put_bool(m, r, "CPUAccounting");
+        r = put_bool(m, r, "TasksAccounting");
+        return put_bool(m, r, "IOAccounting");
+}
+
+static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        Scope *s = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+        s->call = sd_bus_slot_unref(s->call);
+        if (!error)
+                return 0;       /* JobRemoved follows */
+        if (s->scopes->lost || scope_look(s))
+                return 0;
+        if (sd_bus_error_has_name(error, DESTINATION ".UnitExists") || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
+            sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT)) {
+                /* A scope of an earlier try is about to be collected; or we do not know. */
+                s->asked = false;
+                s->again_at = clock_boot() + LOOK_EVERY;
+                return 0;
+        }
+        char text[sizeof(((LauncherReply *) 0)->text)];
+        snprintf(text, sizeof text, "systemd refuses its scope: %s", error->message ?: error->name);
+        scope_answer(s, -EIO, text);
+        return 0;
+}
+
+static int scope_message(Scope *s, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_free_ char *slice = slice_name(s->request.queue);
+        char description[160];
+        int r;
+
+        if (!slice)
+                return -ENOMEM;
+        snprintf(description, sizeof description, "jobbers task %s, attempt %u", s->definition->name, s->request.attempt);
+        r = sd_bus_message_new_method_call(s->scopes->bus, &m, DESTINATION, MANAGER_PATH, MANAGER, "StartTransientUnit");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", s->unit, "fail");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sv)");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "Description", "s", description, "PIDs", "au", 1, (uint32_t) s->pid,
+                                          "CollectMode", "s", "inactive-or-failed", "Slice", "s", slice, "After", "as", 1, "jobbersd.service");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sv)", "Delegate", "b", 1);
+        if (r >= 0)
+                r = limits_put(m, s->definition);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "a(sa(sv))", 0);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static void scope_ask(Scope *s) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r = scope_message(s, &m);
+        if (r >= 0)
+                r = sd_bus_call_async(s->scopes->bus, &s->call, m, on_started, s, CALL_TIMEOUT);
+        if (r < 0 && !s->scopes->lost && !sd_bus_is_open(s->scopes->bus))
+                return;         /* Disconnected is about to be told */
+        if (r < 0)
+                scope_answer(s, r, "its scope cannot be asked for");
+        else
+                s->asked = true;
+}
+
+/* ── the connection ── */
+
+static void timer_arm(Scopes *s, usec_t span) {
+        int enabled;
+        if (sd_event_source_get_enabled(s->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF)
+                return;         /* else many starts would put it off for ever */
+        (void) sd_event_source_set_time_relative(s->timer, span);
+        (void) sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        Scopes *scopes = userdata;
+        const char *job, *unit, *result;
+        uint32_t id;
+        if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) < 0)
+                return 0;
+        LIST_FOREACH(i, &scopes->pending) {
+                Scope *s = CONTAINER_OF(i, Scope, link);
+                if (!STREQ(s->unit, unit) || !s->asked)
+                        continue;
+                if (scope_look(s))
+                        return 0;
+                if (!STREQ(result, "done")) {
+                        char text[128];
+                        snprintf(text, sizeof text, "its scope did not start: %s", result);
+                        scope_answer(s, -EIO, text);
+                }
+                return 0;
+        }
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        Scopes *s = userdata;
+        log_notice("the connection to systemd is lost, connecting again");
+        s->lost = true;
+        timer_arm(s, RECONNECT_AFTER);
+        return 0;
+}
+
+static sd_bus *bus_close(sd_bus *bus) {
+        if (bus)
+                (void) sd_bus_detach_event(bus);
+        return sd_bus_close_unref(bus);
+}
+
+static int private_open(const Settings *settings, sd_bus **ret) {
+        sd_bus *bus = NULL;
+        _cleanup_free_ char *address = NULL;
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        int r;
+        if (!settings->user_mode)
+                address = strdup("unix:path=/run/systemd/private");
+        else if (runtime && runtime[0] == '/')
+                address = str_new("unix:path=%s/systemd/private", runtime);
+        else
+                return -ENOENT;
+        if (!address)
+                return -ENOMEM;
+        r = sd_bus_new(&bus);
+        if (r >= 0)
+                r = sd_bus_set_address(bus, address);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r < 0) {
+                sd_bus_unref(bus);
+                return r;
+        }
+        *ret = bus;
+        return 0;
+}
+
+/* A manager is there if it tells its version; a socket alone is no manager. */
+static int manager_ask(sd_bus *bus) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        int r = sd_bus_message_new_method_call(bus, &m, DESTINATION, MANAGER_PATH, "org.freedesktop.DBus.Properties", "Get");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", MANAGER, "Version");
+        return r < 0 ? r : sd_bus_call(bus, m, CONNECT_TIMEOUT, NULL, &reply);
+}
+
+static int bus_open(Scopes *s) {
+        sd_bus *bus = NULL;
+        bool on_bus = false;
+        int r = private_open(s->launcher->settings, &bus);
+        if (r >= 0)
+                r = manager_ask(bus);
+        if (r < 0) {
+                bus = sd_bus_close_unref(bus);
+                on_bus = true;
+                r = s->launcher->settings->user_mode ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+                if (r >= 0)
+                        r = manager_ask(bus);
+        }
+        if (r >= 0)
+                r = sd_bus_match_signal(bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
+                                        on_disconnected, s);
+        if (r >= 0)
+                r = sd_bus_match_signal(bus, NULL, on_bus ? DESTINATION : NULL, MANAGER_PATH, MANAGER, "JobRemoved", on_job_removed, s);
+        if (r >= 0 && on_bus)
+                r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, "Subscribe", NULL, NULL, NULL);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, s->launcher->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0) {
+                sd_bus_close_unref(bus);
+                return r;
+        }
+        s->bus = bus;
+        s->bus_fd = sd_bus_get_fd(bus);
+        s->lost = false;
+        return 0;
+}
+
+/* Whatever is out of the ordinary ends up here: reconnecting, asking again, giving up. */
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Scopes *scopes = userdata;
+        usec_t now = clock_boot();
+
+        if (scopes->lost) {
+                LIST_FOREACH(i, &scopes->pending) {
+                        Scope *s = CONTAINER_OF(i, Scope, link);
+                        s->call = sd_bus_slot_unref(s->call);
+                        s->asked = false;
+                }
+                scopes->bus = bus_close(scopes->bus);
+                scopes->bus_fd = -1;
+                int r = bus_open(scopes);
+                if (r >= 0)
+                        log_notice("connected to systemd again");
+        }
+        LIST_FOREACH(i, &scopes->pending) {
+                Scope *s = CONTAINER_OF(i, Scope, link);
+                if (scope_look(s))
+                        continue;
+                if (now >= s->give_up_at)
+                        scope_answer(s, -ETIMEDOUT, "systemd does not answer");
+                else if (!s->asked && !s->call && scopes->bus && now >= s->again_at)
+                        scope_ask(s);
+        }
+        if (scopes->lost || !list_empty(&scopes->pending))
+                timer_arm(scopes, LOOK_EVERY);
+        return 0;
+}
+
+/* ── the launcher's side ── */
+
 int scopes_new(Launcher *l, Scopes **ret) {
-        return -EOPNOTSUPP;
+        if (l->settings->user_mode ? !getenv("XDG_RUNTIME_DIR") : access("/run/systemd/system", F_OK) < 0)
+                return -EOPNOTSUPP;
+        Scopes *s = calloc(1, sizeof *s);
+        if (!s)
+                return -ENOMEM;
+        s->launcher = l;
+        s->bus_fd = -1;
+        link_init(&s->pending);
+        int r = sd_event_add_time_relative(l->event, &s->timer, CLOCK_BOOTTIME, 0, 10 * USEC_PER_MSEC, on_timer, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = bus_open(s);
+        if (r < 0) {
+                scopes_free(s);
+                return r == -ENOMEM ? r : -EOPNOTSUPP;
+        }
+        *ret = s;
+        return 0;
 }
+
 void scopes_free(Scopes *s) {
+        if (!s)
+                return;
+        LIST_FOREACH(i, &s->pending)
+                scope_free(CONTAINER_OF(i, Scope, link));
+        bus_close(s->bus);
+        sd_event_source_disable_unref(s->timer);
+        free(s);
 }
+
 void scopes_close_fds(Scopes *s) {
+        fd_close(s->bus_fd);
+        LIST_FOREACH(i, &s->pending)
+                fd_close(CONTAINER_OF(i, Scope, link)->pidfd);
 }
-bool scopes_ready(const Scopes *s) {
-        return false;
+
+void scopes_add(Scopes *scopes, const LauncherRequest *q, Definition *d, pid_t supervisor) {
+        Scope *s = calloc(1, sizeof *s);
+        if (!s) {
+                launcher_reply(scopes->launcher, q, -ENOMEM, "not enough memory");
+                return;
+        }
+        *s = (Scope) { .scopes = scopes, .request = *q, .connection = scopes->launcher->connection, .definition = definition_ref(d), .pid = supervisor,
+                       .pidfd = pidfd_open(supervisor, 0), .give_up_at = clock_boot() + GIVE_UP_AFTER };
+        scope_name(q, s->unit);
+        list_append(&scopes->pending, &s->link);
+        if (scopes->bus && !scopes->lost)
+                scope_ask(s);
+        timer_arm(scopes, LOOK_EVERY);
 }
-void scopes_add(Scopes *s, const LauncherRequest *q, const Definition *d, pid_t supervisor) {
+
+/* ── slices ── */
+
+typedef struct SliceCall {
+        Launcher *launcher;
+        LauncherRequest request;
+        uint64_t connection;
+} SliceCall;
+
+static int on_slice(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        SliceCall *c = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+        if (c->connection == c->launcher->connection)
+                launcher_reply(c->launcher, &c->request, error ? -EIO : 0, error ? error->message : NULL);
+        return 0;
 }
+
 void scopes_slice(Scopes *s, const LauncherRequest *q) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_free_ char *slice = slice_name(q->queue);
+        sd_bus_slot *slot = NULL;
+        SliceCall *c;
+        int r;
+
+        if (!s->bus || s->lost) {
+                launcher_reply(s->launcher, q, -EAGAIN, "systemd does not answer just now");
+                return;
+        }
+        c = malloc(sizeof *c);
+        r = slice && c ? 0 : -ENOMEM;
+        if (r >= 0)
+                r = sd_bus_message_new_method_call(s->bus, &m, DESTINATION, MANAGER_PATH, MANAGER, "SetUnitProperties");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sb", slice, 1);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sv)");
+        /* All of them each time: what is not set any more goes back to having no limit. */
+        r = put(m, r, "MemoryMax", "t", q->memory_max);
+        r = put(m, r, "TasksMax", "t", q->tasks_max);
+        r = put(m, r, "CPUQuotaPerSecUSec", "t",
+                q->cpu_quota_percent > 0 && q->cpu_quota_percent < UINT64_MAX / 10000 ? q->cpu_quota_percent * (USEC_PER_SEC / 100) : UINT64_MAX);
+        r = put(m, r, "CPUWeight", "t", q->cpu_weight > 0 ? q->cpu_weight : UINT64_MAX);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0) {
+                *c = (SliceCall) { .launcher = s->launcher, .request = *q, .connection = s->launcher->connection };
+                r = sd_bus_call_async(s->bus, &slot, m, on_slice, c, CALL_TIMEOUT);
+        }
+        if (r < 0) {
+                free(c);
+                launcher_reply(s->launcher, q, r, "the limits of its slice cannot be set");
+                return;
+        }
+        /* The call owns its data; it is answered also when the connection breaks. */
+        (void) sd_bus_slot_set_destroy_callback(slot, free);
+        (void) sd_bus_slot_set_floating(slot, 1);
+        sd_bus_slot_unref(slot);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -138,10 +139,6 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
                 return;
         }
-        if (scope && !scopes_ready(l->scopes)) {
-                launcher_reply(l, q, -EAGAIN, "systemd does not answer just now");
-                return;
-        }
         r = user_find(l, d, &user, &sentence);
         if (r < 0) {
                 launcher_reply(l, q, r, sentence ?: "its user cannot be looked up");
@@ -165,6 +162,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 .output_fd = -1,
         };
         snprintf(job.queue, sizeof job.queue, "%s", q->queue);
+        (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         pid_t pid = fork();
         if (pid == 0)
                 supervisor_main(l, &job);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +55,7 @@ typedef struct Supervisor {
         ChildFailure *failure;
         StopReason stop;        /* the first reason; own decisions included */
         int wait_status;
+        int term_fd;            /* in a scope: systemd's SIGTERM; else -1 */
         bool main_ended, no_children, killed, complained, reminded;
         usec_t timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
         /* of all that were reaped */
@@ -272,6 +274,13 @@ static void count_usage(Supervisor *s, const struct rusage *u) {
         s->blocks_written += u->ru_oublock;
 }
 
+/* systemd stops scopes by a SIGTERM to all that is in them, us included, at the host's shutdown above all: the daemon, which is stopped after
+ * them, is to see a shutdown, and not a task that happened to be killed. */
+static bool scope_is_stopped(const Supervisor *s, int wait_ms) {
+        struct pollfd p = { .fd = s->term_fd, .events = POLLIN };
+        return s->term_fd >= 0 && poll(&p, 1, wait_ms) > 0;
+}
+
 static void reap(Supervisor *s) {
         struct rusage usage;
         int status;
@@ -284,6 +293,9 @@ static void reap(Supervisor *s) {
                         s->box.main_pid = 0;
                         s->main_ended = true;
                         s->wait_status = status;
+                        /* It may have got its SIGTERM a moment before we get ours. */
+                        if (s->stop == STOP_NONE && scope_is_stopped(s, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 100 : 0))
+                                s->stop = STOP_SHUTDOWN;
                 }
         }
         s->no_children = pid < 0 && errno == ECHILD;
@@ -340,13 +352,14 @@ static usec_t next_deadline(const Supervisor *s) {
 }
 
 static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
-        enum { NOTIFY, CHANNEL, CONTROL, OUTPUT, EMPTY, N };
+        enum { NOTIFY, CHANNEL, CONTROL, OUTPUT, EMPTY, TERM, N };
         struct pollfd p[N] = {
                 [NOTIFY] = { .fd = s->dir.notify_fd, .events = POLLIN },
                 [CHANNEL] = { .fd = s->uplink.fd, .events = POLLIN },
                 [CONTROL] = { .fd = s->uplink.listen_fd, .events = POLLIN },
                 [OUTPUT] = { .fd = s->output.read_fd, .events = POLLIN },
                 [EMPTY] = { .fd = -1 },
+                [TERM] = { .fd = s->phase == PHASE_RUNNING ? s->term_fd : -1, .events = POLLIN },
         };
         struct timespec ts, *timeout = NULL;
         usec_t at = MIN(next_deadline(s), flush_at), now = clock_boot();
@@ -372,6 +385,8 @@ static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
         if (!interrupted && p[CONTROL].revents)
                 uplink_accept(&s->uplink);
         check_end(s, now);
+        if (!interrupted && p[TERM].revents)
+                stop(s, STOP_SHUTDOWN, now);
         if (s->uplink.stop != STOP_NONE)
                 stop(s, s->uplink.stop, now);
         check_deadlines(s, now);
@@ -485,6 +500,7 @@ int supervisor_run(const Job *job) {
                 .file = RECORD_FILE_INIT,
                 .timeout_at = USEC_INFINITY,
                 .beat_limit = USEC_INFINITY,
+                .term_fd = -1,
                 .kill_at = USEC_INFINITY,
                 .remind_at = USEC_INFINITY,
                 .record = { .task_id = job->task_id, .attempt = job->attempt, .exit_status = -1, .progress = -1, .cpu_usec = -1, .memory_peak = -1,
@@ -510,8 +526,14 @@ int supervisor_run(const Job *job) {
         lock_release(&s);
         s.uplink.listen_fd = s.dir.control_fd;
         fd_close(job->parameters_fd);
-        if (s.box.scope && job->place->privileged)
-                oom_protect();
+        if (s.box.scope) {
+                sigset_t term;
+                sigemptyset(&term);
+                sigaddset(&term, SIGTERM);
+                s.term_fd = signalfd(-1, &term, SFD_CLOEXEC);
+                if (job->place->privileged)
+                        oom_protect();
+        }
         s.wait_status = CHILD_EXIT_EXEC << 8;           /* until there is a real one */
         if (r > 0 && task_start(&s, &sentence) >= 0)
                 run(&s);
