@@ -64,7 +64,9 @@ void launcher_kills_close_fds(Launcher *l);
 /* launcher-scope.c */
 int scopes_new(Launcher *l, Scopes **ret);              /* -EOPNOTSUPP: no systemd manager answers */
 void scopes_free(Scopes *s);
-void scopes_close_fds(Scopes *s);                       /* in a fork */
+/* Around a fork, in which the connection's descriptor is to be closed: sd-bus tells its number only here, and it changes. */
+void scopes_before_fork(Scopes *s);
+void scopes_close_fds(Scopes *s);                       /* in the fork */
 /* Asks for the attempt's scope around the supervisor; replies to the request when it is in there, or with the failure. */
 void scopes_add(Scopes *s, const LauncherRequest *q, Definition *d, pid_t supervisor);
 void scopes_slice(Scopes *s, const LauncherRequest *q);

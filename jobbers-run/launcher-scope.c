@@ -44,7 +44,7 @@ typedef struct Scope {
 struct Scopes {
         Launcher *launcher;
         sd_bus *bus;                    /* NULL while there is no connection */
-        int bus_fd;
+        int bus_fd;                     /* scopes_before_fork */
         bool lost;
         sd_event_source *timer;
         Link pending;                   /* of Scope */
@@ -307,7 +307,6 @@ static int bus_open(Scopes *s) {
                 return r;
         }
         s->bus = bus;
-        s->bus_fd = sd_bus_get_fd(bus);
         s->lost = false;
         return 0;
 }
@@ -324,7 +323,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         s->asked = false;
                 }
                 scopes->bus = bus_close(scopes->bus);
-                scopes->bus_fd = -1;
                 int r = bus_open(scopes);
                 if (r >= 0)
                         log_notice("connected to systemd again");
@@ -375,6 +373,10 @@ void scopes_free(Scopes *s) {
         bus_close(s->bus);
         sd_event_source_disable_unref(s->timer);
         free(s);
+}
+
+void scopes_before_fork(Scopes *s) {
+        s->bus_fd = s->bus ? sd_bus_get_fd(s->bus) : -1;
 }
 
 void scopes_close_fds(Scopes *s) {

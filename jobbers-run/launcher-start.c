@@ -163,6 +163,8 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         };
         snprintf(job.queue, sizeof job.queue, "%s", q->queue);
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
+        if (l->scopes)
+                scopes_before_fork(l->scopes);
         pid_t pid = fork();
         if (pid == 0)
                 supervisor_main(l, &job);

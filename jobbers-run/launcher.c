@@ -37,7 +37,6 @@ void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const cha
 void launcher_close_fds(Launcher *l) {
         fd_close(l->conn_fd);
         fd_close(l->listen_fd);
-        fd_close(sd_event_get_fd(l->event));
         launcher_kills_close_fds(l);
         if (l->scopes)
                 scopes_close_fds(l->scopes);
