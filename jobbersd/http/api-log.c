@@ -1,14 +1,16 @@
 /* api-log.c: what a task printed, framed by what became of its attempts. The output is the log's bytes as they are; lines of ours start
- * with "-- " and a time. Where a log file holds several attempts, it does not say which bytes are whose: attempts that are over are then
- * told of first, and while one follows, everything comes in the order in which it happens.
+ * with "-- " and a time. The journal knows which attempt printed what. A log file that holds several attempts does not: those that are
+ * over are then told of first, and while one follows, everything comes in the order in which it happens.
  *
  * A reader gets at most what MHD's buffer takes; nothing is kept for slow ones. */
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/api.h"
 #include "http/log-file.h"
+#include "http/log-journal.h"
 #include "http/task-json.h"
 
 typedef struct LogQuery {
@@ -30,8 +32,13 @@ typedef struct LogStream {
         Store *store;
         Ulid id;
         int64_t seq;
+        char *name;
         bool follow, lifecycle;
+        bool in_journal;
         LogFile file;
+        LogJournal journal;
+        unsigned reading;               /* the attempt that `journal` is about, 0 none */
+        bool reading_over;              /* it has ended */
         unsigned started, ended;        /* the newest attempts that were told of */
         unsigned newest;
         bool at_end;                    /* all output that there is has been read */
@@ -128,7 +135,8 @@ static bool is_final(LogStream *s) {
 static void arm(LogStream *s) {
         Request *r = s->request;
 
-        (void) log_file_watch(&s->file, r->event, on_file, s);         /* without inotify the tick remains */
+        if (!s->in_journal)
+                (void) log_file_watch(&s->file, r->event, on_file, s);  /* without inotify the tick remains */
         if (!s->tick)
                 (void) sd_event_add_time_relative(r->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, TICK_USEC / 4, on_tick, s);
         else {
@@ -137,15 +145,7 @@ static void arm(LogStream *s) {
         }
 }
 
-static ssize_t log_read(Stream *stream, char *buf, size_t max) {
-        LogStream *s = CONTAINER_OF(stream, LogStream, stream);
-
-        if (s->say.len > 0)
-                return take_said(s, buf, max);
-        /* Asked before the file is read: what a final task has printed is all there. */
-        bool over = !s->follow || s->request->waited_out || is_final(s);
-        if (!over)
-                arm(s);
+static ssize_t read_file(LogStream *s, char *buf, size_t max, bool over) {
         if (tell(s, false) < 0)
                 return -1;
         if (s->say.len > 0)
@@ -162,12 +162,92 @@ static ssize_t log_read(Stream *stream, char *buf, size_t max) {
         return over ? -1 : 0;
 }
 
+/* ── out of the journal: attempt by attempt ── */
+
+static int on_journal(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        LogStream *s = userdata;
+        request_wake(s->request);
+        return 0;
+}
+
+/* The attempt to be read: the one that is being read, or the first that was not. */
+static int find_next(void *userdata, const Attempt *a) {
+        LogStream *s = userdata;
+
+        if (a->attempt == s->reading)
+                s->reading_over = a->ended_at != 0;
+        if (s->reading || a->attempt <= s->ended)
+                return 0;
+        s->reading = a->attempt;
+        s->reading_over = a->ended_at != 0;
+        s->journal.got = 0;
+        if (s->lifecycle)
+                say_start(s, a);
+        return 0;
+}
+
+static int tell_end(void *userdata, const Attempt *a) {
+        LogStream *s = userdata;
+
+        if (a->attempt != s->reading)
+                return 0;
+        if (s->lifecycle)
+                say_end(s, a);
+        s->ended = a->attempt;
+        return 0;
+}
+
+/* A child that followed is stopped at the attempt's end, and one that reads to the end takes over where it was. */
+static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
+        for (;;) {
+                if (store_attempt_list(s->store, s->seq, find_next, s) < 0)
+                        return -1;
+                if (s->say.len > 0)
+                        return take_said(s, buf, max);
+                if (!s->reading)
+                        return over ? -1 : 0;
+                bool follow = !over && !s->reading_over;
+                if (s->journal.fd >= 0 && s->journal.follow && !follow)
+                        log_journal_close(&s->journal, s->request->event);
+                if (s->journal.fd < 0 && log_journal_open(&s->journal, &s->id, s->reading, s->name, follow) < 0)
+                        return -1;
+                (void) log_journal_watch(&s->journal, s->request->event, on_journal, s);
+                ssize_t n = log_journal_read(&s->journal, buf, max);
+                if (n > 0)
+                        s->mid_line = buf[n - 1] != '\n';
+                if (n >= 0)
+                        return n;
+                log_journal_close(&s->journal, s->request->event);
+                if (follow)
+                        return 0;               /* it broke off: the next tick starts another */
+                if (!s->reading_over)
+                        return -1;
+                if (store_attempt_list(s->store, s->seq, tell_end, s) < 0)
+                        return -1;
+                s->reading = 0;
+        }
+}
+
+static ssize_t log_read(Stream *stream, char *buf, size_t max) {
+        LogStream *s = CONTAINER_OF(stream, LogStream, stream);
+
+        if (s->say.len > 0)
+                return take_said(s, buf, max);
+        /* Asked before anything is read: what a final task has printed is all there. */
+        bool over = !s->follow || s->request->waited_out || is_final(s);
+        if (!over)
+                arm(s);
+        return s->in_journal ? read_journal(s, buf, max, over) : read_file(s, buf, max, over);
+}
+
 static void log_free(Stream *stream) {
         LogStream *s = CONTAINER_OF(stream, LogStream, stream);
 
         engine_unwatch(&s->watch);
         s->tick = sd_event_source_disable_unref(s->tick);
         log_file_done(&s->file);
+        log_journal_close(&s->journal, s->request->event);
+        free(s->name);
         str_free(&s->say);
         free(s);
 }
@@ -179,6 +259,8 @@ static LogStream *stream_new(Request *r, const Task *t) {
         if (!s)
                 return NULL;
         s->stream = (Stream) { .read = log_read, .free = log_free };
+        s->journal = LOG_JOURNAL_INIT;
+        s->name = strdup(t->name);
         s->request = r;
         s->store = r->store;
         s->id = t->id;
@@ -188,10 +270,12 @@ static LogStream *stream_new(Request *r, const Task *t) {
         link_init(&s->watch.link);
         s->watch.id = t->id;
         s->watch.fn = on_final;
-        if (log_file_init(&s->file, engine_settings(r->engine)->log_dir, &t->id) < 0) {
+        if (log_file_init(&s->file, engine_settings(r->engine)->log_dir, &t->id) < 0 || !s->name) {
                 log_free(&s->stream);
                 return NULL;
         }
+        /* A file is from before there was a journal, or its only place. */
+        s->in_journal = engine_launch_flags(r->engine) & LAUNCHER_HAS_JOURNAL && access(s->file.path, F_OK) < 0;
         if (s->follow)
                 engine_watch(r->engine, &s->watch);
         return s;
