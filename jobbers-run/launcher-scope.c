@@ -120,7 +120,7 @@ static int limits_put(sd_bus_message *m, const Definition *d) {
         if (d->memory_high != UINT64_MAX)
                 r = put(m, r, "MemoryHigh", "t", d->memory_high);
         if (d->tasks_max != UINT64_MAX)
-                r = put(m, r, "TasksMax", "t", d->tasks_max + 1);     /* the supervisor is in there, too */
+                r = put(m, r, "TasksMax", "t", d->tasks_max);
         if (d->cpu_quota_percent > 0)
                 r = put(m, r, "CPUQuotaPerSecUSec", "t", d->cpu_quota_percent * (USEC_PER_SEC / 100));
         if (d->cpu_weight > 0)

@@ -23,10 +23,8 @@ static void __gcov_dump(void) {
 /* ── definitions and users ── */
 
 static void on_problem(void *userdata, const char *path, unsigned line, const char *sentence) {
-        if (line > 0)
-                log_warning("%s:%u: %s", path, line, sentence);
-        else
-                log_warning("%s: %s", path, sentence);
+        /* The daemon reads the same files and reports; to say it twice would not help. */
+        log_debug("%s:%u: %s", path, line, sentence);
 }
 
 void launcher_forget_users(Launcher *l) {

@@ -105,6 +105,7 @@ static bool request_is_text(const char *s, size_t size) {
 
 static void request_do(Launcher *l, const LauncherRequest *q, int fds[static FD_PASS_MAX], size_t n_fds) {
         bool named = q->verb == LAUNCHER_START;
+        int r;
         if (!request_is_text(q->name, sizeof q->name) || !request_is_text(q->queue, sizeof q->queue) ||
             (named && (!name_valid(q->name) || !name_valid(q->queue))) || (q->verb == LAUNCHER_SLICE && !name_valid(q->queue))) {
                 launcher_reply(l, q, -EINVAL, "a name in the request is not valid");
@@ -132,6 +133,10 @@ static void request_do(Launcher *l, const LauncherRequest *q, int fds[static FD_
                         scopes_slice(l->scopes, q);
                 else
                         launcher_reply(l, q, -EOPNOTSUPP, "limits of queues need scopes");
+                return;
+        case LAUNCHER_RELOAD:
+                r = launcher_load_definitions(l);
+                launcher_reply(l, q, r, r < 0 ? "not enough memory" : NULL);
                 return;
         default:
                 launcher_reply(l, q, -EINVAL, "there is no such request");
