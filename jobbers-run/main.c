@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -71,6 +72,10 @@ static void process_clean(void) {
         for (int s = 1; s < _NSIG; s++)
                 if (s != SIGKILL && s != SIGSTOP)
                         (void) sigaction(s, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
+        /* posix_spawn leaves the C library's own two ignored, and its sigaction() will not touch them. */
+        const unsigned char defaults[32] = {};          /* the kernel's struct sigaction: SIG_DFL, no flags, no mask */
+        for (int s = 32; s < SIGRTMIN; s++)
+                (void) syscall(SYS_rt_sigaction, s, defaults, NULL, (size_t) (_NSIG - 1) / 8);
         /* Blocked: taken through descriptors, or not at all. A broken pipe is an error code. */
         sigset_t all;
         sigfillset(&all);

@@ -26,6 +26,8 @@
 /* Events between two turns at most: a busy loop must still commit. */
 #define EVENTS_PER_TURN 64
 #define STATUS_INTERVAL_USEC (1 * USEC_PER_SEC)
+/* READY=1 waits for the launcher's hello, but not longer than this. */
+#define LAUNCHER_PATIENCE_USEC (5 * USEC_PER_SEC)
 
 typedef struct Daemon {
         const Settings *settings;
@@ -37,6 +39,9 @@ typedef struct Daemon {
         Engine *engine;
         bool stopping, done;
         bool holds_said;                /* what the launcher can hold has been told */
+        bool ready_said;
+        sd_event_source *patience;      /* with a launcher that does not answer */
+        EngineWait reload;              /* linked while a SIGHUP is not yet answered */
         usec_t status_at;               /* boot */
         unsigned status_running;
         int64_t status_waiting;
@@ -143,6 +148,10 @@ static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si,
         return 0;
 }
 
+static void on_reloaded(EngineWait *w, int result) {
+        (void) sd_notify(0, "READY=1");
+}
+
 static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
         Daemon *d = userdata;
         struct timespec now;
@@ -151,7 +160,8 @@ static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *s
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
                           (unsigned long long) now.tv_sec * USEC_PER_SEC + (unsigned long long) now.tv_nsec / 1000);
         (void) engine_reload(d->engine);
-        (void) sd_notify(0, "READY=1");
+        if (!link_linked(&d->reload.link))
+                engine_on_reload(d->engine, &d->reload);
         return 0;
 }
 
@@ -186,6 +196,21 @@ static void linger_check(const Daemon *d) {
                 log_warning("your tasks end when you log out, OnShutdown=continue or not; `loginctl enable-linger` changes that");
 }
 
+/* Once the launcher is there: from then on a task that is submitted runs, and a reload reaches both. */
+static void say_ready(Daemon *d) {
+        if (d->ready_said)
+                return;
+        d->ready_said = true;
+        (void) sd_notify(0, "READY=1");
+        d->patience = sd_event_source_disable_unref(d->patience);
+}
+
+static int on_patience(sd_event_source *s, uint64_t usec, void *userdata) {
+        log_warning("the launcher does not answer; serving requests, tasks wait for it");
+        say_ready(userdata);
+        return 0;
+}
+
 /* Once the launcher has said what it can do. */
 static void say_holds(Daemon *d) {
         uint32_t flags = engine_launch_flags(d->engine);
@@ -193,6 +218,7 @@ static void say_holds(Daemon *d) {
         if (flags == 0 || d->holds_said)
                 return;
         d->holds_said = true;
+        say_ready(d);
         if (flags & LAUNCHER_HOLDS_SCOPE) {
                 log_info("tasks run in systemd scopes");
                 linger_check(d);
@@ -310,19 +336,22 @@ static void daemon_free(Daemon *d) {
         engine_free(d->engine);
         launch_free(d->launch);
         store_close(d->store);
+        sd_event_source_disable_unref(d->patience);
         sd_event_unref(d->event);
 }
 
 int daemon_run(const Settings *settings, int argc, char **argv) {
-        Daemon d = { .settings = settings };
+        Daemon d = { .settings = settings, .reload.fn = on_reloaded };
 
+        link_init(&d.reload.link);
         int r = start_with_rights(&d, argc, argv);
         if (r >= 0)
                 r = start_without(&d);
         if (r >= 0) {
                 say_started(&d);
-                (void) sd_notify(0, "READY=1");
-                r = loop_run(&d);
+                r = sd_event_add_time_relative(d.event, &d.patience, CLOCK_MONOTONIC, LAUNCHER_PATIENCE_USEC, USEC_PER_SEC, on_patience, &d);
+                if (r >= 0)
+                        r = loop_run(&d);
                 http_run(d.http);       /* the last answers */
                 if (r >= 0)
                         log_info("stopped");

@@ -146,6 +146,11 @@ int engine_reload(Engine *e) {
         e->reloaded_at = clock_boot();
         e->generation++;
         e->counters.reloads++;
+        if (e->recovered) {             /* at the start it reads them by itself */
+                int k = launch_reload(e->launch);
+                if (k < 0)
+                        return log_error_errno(k, "cannot tell the launcher to read the task definitions");
+        }
         e->dirty = true;
         log_info("%zu task definitions in force%s", definition_set_size(e->definitions), r > 0 ? ", some files have problems" : "");
         engine_again(e);
@@ -157,6 +162,15 @@ int engine_reload(Engine *e) {
 void engine_on_commit(Engine *e, EngineWait *w) {
         list_append(&e->waits, &w->link);
         engine_again(e);
+}
+
+void engine_on_reload(Engine *e, EngineWait *w) {
+        list_append(engine_reloading(e) ? &e->reload_waits : &e->waits, &w->link);
+        engine_again(e);
+}
+
+bool engine_reloading(const Engine *e) {
+        return launch_is_reloading(e->launch);
 }
 
 static Link *watch_bucket(Engine *e, const Ulid *id) {
@@ -406,7 +420,7 @@ int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *s
         e->dirty = true;
         for (size_t i = 0; i < WATCH_BUCKETS; i++)
                 LINK_INIT(e->watches[i]);
-        Link *lists[] = { &e->ring, &e->launching, &e->stopping, &e->settled, &e->finals, &e->waits, &e->ended, &e->noted };
+        Link *lists[] = { &e->ring, &e->launching, &e->stopping, &e->settled, &e->finals, &e->waits, &e->reload_waits, &e->ended, &e->noted };
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
                 link_init(lists[i]);
 

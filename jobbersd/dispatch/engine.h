@@ -92,6 +92,10 @@ int engine_role_remove(Engine *e, const char *name, const char **ret_sentence);
 int engine_role_refresh(Engine *e, const char *name, Ulid *ret_tag);
 
 /* ── the daemon ── */
+/* Called once when the definitions that engine_reload read last are in force everywhere, the launcher included; at the end of this turn
+ * when nothing is under way or no launcher is there to wait for. */
+void engine_on_reload(Engine *e, EngineWait *w);
+bool engine_reloading(const Engine *e);
 int engine_reload(Engine *e);                   /* definitions anew; problems are logged; returns their number */
 void engine_drain(Engine *e, bool on);          /* stop starting tasks */
 bool engine_draining(const Engine *e);

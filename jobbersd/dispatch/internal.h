@@ -114,7 +114,7 @@ struct Engine {
         usec_t dispatch_wake;           /* boot: a window opens, a hold ends; USEC_INFINITY: nothing to wait for */
 
         /* effects of the turn, run after its commit */
-        Link launching, stopping, settled, finals, waits;
+        Link launching, stopping, settled, finals, waits, reload_waits;
         bool slices_changed;
         Link ended;                     /* ends to be staged (again, after a full disk) */
         Link noted;

@@ -160,6 +160,15 @@ static void run_on_ready(void *userdata) {
         engine_again(e);
 }
 
+static void run_on_reloaded(void *userdata) {
+        Engine *e = userdata;
+        LIST_FOREACH(l, &e->reload_waits) {
+                link_remove(l);
+                list_append(&e->waits, l);
+        }
+        engine_again(e);
+}
+
 static void run_on_launcher_dead(void *userdata) {
         Engine *e = userdata;
         log_error("the launcher has ended; jobbersd cannot go on without it");
@@ -171,6 +180,7 @@ const LaunchCallbacks run_callbacks = {
         .on_stopping = run_on_stopping,
         .on_ended = run_on_ended,
         .on_ready = run_on_ready,
+        .on_reloaded = run_on_reloaded,
         .on_launcher_dead = run_on_launcher_dead,
 };
 

@@ -179,7 +179,10 @@ static void wait_for_commit(Exchange *x) {
         Http *h = x->conn->http;
 
         suspend(x, EXCHANGE_COMMITTING);
-        engine_on_commit(h->engine, &x->commit);
+        if (x->request.route->flags & ROUTE_RELOADS)
+                engine_on_reload(h->engine, &x->commit);
+        else
+                engine_on_commit(h->engine, &x->commit);
         http_again(h);
 }
 
@@ -203,7 +206,7 @@ static enum MHD_Result call_handler(Exchange *x) {
         }
         if (x->reply.stream)
                 (void) take_waiting_place(x);
-        if (x->again || store_staged(x->request.store)) {
+        if (x->again || store_staged(x->request.store) || x->request.route->flags & ROUTE_RELOADS) {
                 wait_for_commit(x);
                 return MHD_YES;
         }

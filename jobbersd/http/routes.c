@@ -63,7 +63,7 @@ const Route ROUTES[] = {
         { "GET", "/definitions/{task_name}/{task_version}", api_definition, NULL, NULL, &SCHEMA_DEFINITION_ANSWER, 200, 0, { 404 },
           "Show a registered task" },
         { "GET", "/status", api_status, .answer = &SCHEMA_STATUS, .success = 200, .summary = "Show the daemon, its slots and its queues" },
-        { "POST", "/reload", api_reload, .answer = &SCHEMA_RELOADED, .success = 200, .flags = W, .summary = "Read the task definitions anew" },
+        { "POST", "/reload", api_reload, .answer = &SCHEMA_RELOADED, .success = 200, .flags = W | ROUTE_RELOADS, .summary = "Read the task definitions anew" },
         { "POST", "/drain", api_drain, NULL, &SCHEMA_DRAIN, &SCHEMA_DRAINING, 200, W, {}, "Stop or resume starting tasks" },
         { "GET", "/health", api_health, .answer = &SCHEMA_HEALTH, .success = 200, .flags = ROUTE_OPEN, .summary = "Tell whether the daemon lives" },
         { "GET", "/metrics", api_metrics, .success = 200, .flags = ROUTE_TEXT, .summary = "Numbers for Prometheus" },

@@ -7,6 +7,7 @@ enum {
         ROUTE_WRITES = 1 << 0,          /* answers only after a commit */
         ROUTE_OPEN = 1 << 1,            /* no token asked for */
         ROUTE_BODY_OPTIONAL = 1 << 2,
+        ROUTE_RELOADS = 1 << 4,         /* answers only when the launcher has the definitions too */
         ROUTE_TEXT = 1 << 3,            /* answers text/plain */
 };
 

@@ -31,7 +31,8 @@ struct Launch {
         const LaunchCallbacks *callbacks;
         void *userdata;
         bool ready, dead, wants_out;
-        bool hello_new;                 /* the loop has not been told yet */
+        bool hello_new, reloaded_new;   /* the loop has not been told yet */
+        unsigned reloads;               /* asked for and not answered */
         uint32_t flags, last_cookie;
         Link queue, sent;               /* of Request */
         Link attempts;                  /* LaunchAttempt.link */

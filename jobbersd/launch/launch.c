@@ -148,6 +148,9 @@ static void on_hello(Launch *l, const LauncherReply *reply) {
                 (void) shutdown(l->sock, SHUT_RDWR);            /* the loop sees the end of the connection and acts on it */
                 return;
         }
+        /* The service has been there before us and may know older files only. */
+        if (!l->is_child && launch_reload(l) < 0)
+                log_oom();
         l->flags = reply->flags;
         l->ready = true;
         l->reconnect_delay = 0;
@@ -183,10 +186,16 @@ static void on_reply(Launch *l, const LauncherReply *reply) {
         LaunchAttempt *a = q->attempt;
         LauncherRequest body = q->body;
         launch_request_free(q);
+        if (body.verb == LAUNCHER_RELOAD && --l->reloads == 0) {
+                l->reloaded_new = true;
+                launch_defer(l);
+        }
         if (body.verb == LAUNCHER_KILL) {
                 if (a)
                         attempt_killed(a, reply->result, reply->text);
-        } else if (reply->result < 0 && body.verb == LAUNCHER_SLICE)
+        } else if (reply->result < 0 && body.verb == LAUNCHER_RELOAD)
+                log_warning_errno(reply->result, "the launcher could not read the task definitions: %s", reply->text);
+        else if (reply->result < 0 && body.verb == LAUNCHER_SLICE)
                 log_warning_errno(reply->result, "the limits of queue %s could not be set: %s", body.queue, reply->text);
         else if (reply->result < 0 && reply->result != -ENOENT)
                 log_task(&(LogTask) { .id = &body.task_id, .attempt = body.attempt }, LOG_WARNING, reply->result,
@@ -216,6 +225,10 @@ static void launch_lost(Launch *l) {
         l->io = sd_event_source_disable_unref(l->io);
         l->sock = fd_close(l->sock);
         bool was_ready = l->ready;
+        if (l->reloads > 0) {
+                l->reloaded_new = true;
+                launch_defer(l);
+        }
         l->ready = l->wants_out = l->hello_new = false;
         l->flags = 0;
         /* Asked again, before what was asked later. */
@@ -307,6 +320,12 @@ static int on_defer(sd_event_source *s, void *userdata) {
                 if (l->callbacks->on_ready)
                         l->callbacks->on_ready(l->userdata);
                 launch_flush(l);
+        }
+
+        if (l->reloaded_new) {
+                l->reloaded_new = false;
+                if (l->callbacks->on_reloaded)
+                        l->callbacks->on_reloaded(l->userdata);
         }
 
         /* What is added meanwhile is told next time: a callback that starts an attempt which fails at once must not keep us here. */
@@ -438,6 +457,24 @@ int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt) {
                 return -ENOMEM;
         launch_request_put(l, q);
         return 0;
+}
+
+int launch_reload(Launch *l) {
+        Request *q = launch_request_new(l, LAUNCHER_RELOAD, NULL, 0);
+        if (!q)
+                return -ENOMEM;
+        l->reloads++;
+        if (l->ready) {
+                launch_request_put(l, q);
+                return 0;
+        }
+        /* At the front of what waits for the hello. */
+        list_append(l->queue.next, &q->link);
+        return 0;
+}
+
+bool launch_is_reloading(const Launch *l) {
+        return l->ready && l->reloads > 0;
 }
 
 int launch_slice(Launch *l, const QueueConfig *queue) {

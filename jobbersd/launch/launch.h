@@ -31,6 +31,8 @@ typedef struct LaunchCallbacks {
         void (*on_ended)(void *userdata, void *attempt_data, LaunchEnd end, int error, const char *sentence, ExitRecord *record);
         /* The launcher has said hello (first connection, or a new one after it was restarted). */
         void (*on_ready)(void *userdata);
+        /* All that launch_reload asked for has been done, or cannot be waited for. */
+        void (*on_reloaded)(void *userdata);
         /* The launcher child died: the daemon must end non-zero (SPEC 1). Not called for the packaged service: there it reconnects. */
         void (*on_launcher_dead)(void *userdata);
 } LaunchCallbacks;
@@ -70,5 +72,8 @@ int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt);
 /* Has everything forgotten that lies on disk of attempts which are not `wanted` (left by a daemon that was killed between a commit and its
  * forget). To be called after on_ready, while nothing is staged. Returns how many files and directories, or -errno. */
 int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, unsigned attempt), void *userdata);
+/* The definitions were read anew: the launcher does the same, before any start that is asked for later. */
+int launch_reload(Launch *l);
+bool launch_is_reloading(const Launch *l);      /* on_reloaded will come; never while no launcher is there */
 /* A queue's slice limits (no-op unless in scope mode). */
 int launch_slice(Launch *l, const QueueConfig *queue);

@@ -55,6 +55,8 @@ typedef enum LauncherVerb {
                                  * something cannot be killed (then asked again later by the daemon) */
         LAUNCHER_FORGET,        /* remove records and directories of the attempt */
         LAUNCHER_SLICE,         /* limits of a queue's slice (scope mode), applied live */
+        LAUNCHER_RELOAD,        /* read the definition files again: the daemon just did. A file that is bad later then has the same last good
+                                 * version on both sides, which a launcher that looks only when it misses a hash may never have seen */
         _LAUNCHER_VERB_MAX,
 } LauncherVerb;
 

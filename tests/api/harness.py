@@ -178,33 +178,64 @@ class Fifo:
 
 
 class Notifications:
+    """What the daemon tells its NOTIFY_SOCKET. A thread reads, as PID 1 does: the socket holds ten datagrams, and then sd_notify waits."""
+
     def __init__(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.address = '\0jobbers-test-%d-%s' % (os.getpid(), os.urandom(6).hex())
         self.sock.bind(self.address)
+        self.lines, self.lock = [], threading.Lock()
+        self.event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        while True:
+            data = self.sock.recv(65536)
+            if data == b'end of test':
+                return
+            with self.lock:
+                self.lines += data.decode().splitlines()
+            os.eventfd_write(self.event, 1)
 
     @property
     def variable(self):
         return '@' + self.address[1:]
 
+    def take(self, wanted):
+        with self.lock:
+            while self.lines:
+                m = re.fullmatch(wanted, self.lines.pop(0))
+                if m:
+                    return m
+        return None
+
     def wait(self, wanted, pidfd, patience=PATIENCE):
-        """Until a datagram has a line that `wanted` matches; None when the process ends before."""
+        """Until a line comes that `wanted` matches; None when the process ends before."""
         deadline = time.monotonic() + patience
         while True:
+            m = self.take(wanted)
+            if m:
+                return m
             left = deadline - time.monotonic()
             assert left > 0, f'no {wanted} in {patience} s'
-            ready = select.select([self.sock, pidfd], [], [], left)[0]
-            if self.sock in ready:
-                for line in self.sock.recv(65536).decode().splitlines():
-                    m = re.fullmatch(wanted, line)
-                    if m:
-                        return m
+            ready = select.select([self.event, pidfd], [], [], left)[0]
+            if self.event in ready:
+                os.eventfd_read(self.event)
             elif pidfd in ready:
-                return None
+                time.sleep(0.05)        # the thread may still be about to hand over the last words
+                return self.take(wanted)
 
     def drain(self):
-        while select.select([self.sock], [], [], 0)[0]:
-            self.sock.recv(65536)
+        with self.lock:
+            self.lines.clear()
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b'end of test', self.address)
+        self.thread.join()
+        self.sock.close()
+        os.close(self.event)
 
 
 class Daemon(Client):
@@ -477,7 +508,7 @@ class Daemon(Client):
             self.box.close()
             self.gate.close()
             self.errors.close()
-            self.notifications.sock.close()
+            self.notifications.close()
             if os.environ.get('JOBBERS_TEST_KEEP') != '1':
                 shutil.rmtree(self.tmp, ignore_errors=True)
         assert not problems, '; '.join(problems) + '\n' + text[-6000:]

@@ -1,6 +1,7 @@
 """What a new daemon makes of what an old one left (SPEC 8, RELIABILITY: the windows around a launch)."""
 import os
 import re
+import shutil
 import signal
 import sqlite3
 
@@ -262,6 +263,10 @@ def test_after_a_reboot(d, policy, status):
     for p in (supervisor, pid):
         os.kill(p, signal.SIGKILL)
     until(lambda: not alive(pid) and not alive(supervisor), 'the host is dark')
+    shutil.rmtree(d.attempts_dir)               # /run and the cgroups do not outlive a boot
+    for path in reversed(d.cgroups()):
+        for root, names, _ in os.walk(path, topdown=False):
+            os.rmdir(root)
     other_boot(d)
     d.start()
     t = d.wait_final(task_id)

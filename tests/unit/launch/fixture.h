@@ -30,7 +30,7 @@ typedef struct Fixture {
         Ulid id;
         bool in_verb;                   /* callbacks are forbidden now */
         /* what was told */
-        unsigned n_ended, n_ready, n_dead, n_notes, n_stopping;
+        unsigned n_ended, n_ready, n_reloaded, n_dead, n_notes, n_stopping;
         LaunchEnd end;
         int error;
         char sentence[256];
@@ -75,12 +75,18 @@ static inline void seen_ready(void *userdata) {
         assert_false(f->in_verb);
         f->n_ready++;
 }
+static inline void seen_reloaded(void *userdata) {
+        Fixture *f = userdata;
+        assert_false(f->in_verb);
+        f->n_reloaded++;
+}
 static inline void seen_dead(void *userdata) {
         Fixture *f = userdata;
         assert_false(f->in_verb);
         f->n_dead++;
 }
-static const LaunchCallbacks seen_callbacks = { seen_note, seen_stopping, seen_ended, seen_ready, seen_dead };
+static const LaunchCallbacks seen_callbacks = { .on_note = seen_note, .on_stopping = seen_stopping, .on_ended = seen_ended,
+                                               .on_ready = seen_ready, .on_reloaded = seen_reloaded, .on_launcher_dead = seen_dead };
 
 /* Runs the loop until `condition` holds. */
 #define UNTIL(f, condition) do {                                                        \

@@ -353,6 +353,46 @@ static void full_socket(void **state) {
         assert_false(f->launch->wants_out);
 }
 
+static void reload_precedes_later_starts(void **state) {
+        Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, channel = -1;
+
+        start(f);
+        assert_int_equal(launch_reload(f->launch), 0);          /* before the hello: at the front */
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        assert_int_equal(q.verb, LAUNCHER_RELOAD);
+        assert_true(launch_is_reloading(f->launch));
+        peer_reply(f, q.verb, q.cookie, 0, "");
+        assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
+        assert_int_equal(q.verb, LAUNCHER_START);
+        UNTIL(f, f->n_reloaded == 1);
+        assert_false(launch_is_reloading(f->launch));
+
+        /* Two under way: told when both are done. */
+        uint32_t first;
+        assert_int_equal(launch_reload(f->launch), 0);
+        assert_int_equal(launch_reload(f->launch), 0);
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        assert_int_equal(q.verb, LAUNCHER_RELOAD);
+        first = q.cookie;
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        peer_reply(f, q.verb, first, 0, "");
+        settle(f);
+        assert_int_equal(f->n_reloaded, 1);
+        peer_reply(f, q.verb, q.cookie, 0, "");
+        UNTIL(f, f->n_reloaded == 2);
+
+        /* Nobody waits for a launcher that is gone. */
+        assert_int_equal(launch_reload(f->launch), 0);
+        f->peer = fd_close(f->peer);
+        UNTIL(f, f->n_reloaded == 3);
+        assert_false(launch_is_reloading(f->launch));
+        fd_close(parameters);
+        fd_close(channel);
+}
+
 static void slices_only_with_scopes(void **state) {
         Fixture *f = *state;
         LauncherRequest q;
@@ -420,6 +460,15 @@ static int service_teardown(void **state) {
         return fixture_teardown(state);
 }
 
+/* A service may have been there before us: it is told to read the files again, before all else, and answers. */
+static void peer_expect_reload(Fixture *f) {
+        LauncherRequest q;
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        assert_int_equal(q.verb, LAUNCHER_RELOAD);
+        peer_reply(f, q.verb, q.cookie, 0, "");
+        settle(f);
+}
+
 static int service_listen(Fixture *f) {
         int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         assert_true(sock >= 0);
@@ -444,6 +493,7 @@ static void service_comes_and_goes(void **state) {
         _cleanup_close_ int listener = service_listen(f);
         service_accept(f, listener);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        peer_expect_reload(f);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.verb, LAUNCHER_FORGET);
         cookie = q.cookie;
@@ -457,6 +507,7 @@ static void service_comes_and_goes(void **state) {
         assert_int_equal(f->n_dead, 0);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         assert_int_equal(f->n_ready, 2);
+        peer_expect_reload(f);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.cookie, cookie);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
@@ -474,6 +525,7 @@ static void service_lost_before_the_gate(void **state) {
         assert_int_equal(launch_attach(f->launch, f->event, &seen_callbacks, f), 0);
         service_accept(f, listener);
         peer_hello(f, LAUNCHER_HOLDS_SCOPE);
+        peer_expect_reload(f);
         start(f);
         assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
         f->peer = fd_close(f->peer);
@@ -508,6 +560,7 @@ int main(void) {
                 T(stop_reaches_the_supervisor),
                 T(stop_before_it_was_sent),
                 T(full_socket),
+                T(reload_precedes_later_starts),
                 T(slices_only_with_scopes),
                 T(death_of_the_launcher),
                 T(other_version),
