@@ -132,9 +132,14 @@ pid_t child_spawn(ChildPlan *plan, uint64_t flags) {
         return spawn_by_fork(plan, flags);
 }
 
-ChildFailure *child_failure_new(void) {
-        void *p = mmap(NULL, sizeof(ChildFailure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        return p == MAP_FAILED ? NULL : p;
+ChildFailure *child_failure_get(void) {
+        static void *shared;            /* one process has one child at a time that may fail */
+        if (!shared) {
+                void *p = mmap(NULL, sizeof(ChildFailure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+                if (p != MAP_FAILED)
+                        shared = p;
+        }
+        return shared;
 }
 
 char *child_failure_sentence(const ChildFailure *f, const Definition *d, const RunUser *u) {

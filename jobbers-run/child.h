@@ -38,5 +38,5 @@ typedef struct ChildPlan {
 pid_t child_spawn(ChildPlan *plan, uint64_t flags);
 /* One sentence for a failure; caller frees, NULL without memory. */
 char *child_failure_sentence(const ChildFailure *f, const Definition *d, const RunUser *u);
-/* Memory for a ChildFailure that is seen by a child made by fork, too. NULL without memory. */
-ChildFailure *child_failure_new(void);
+/* Memory for a ChildFailure that is seen by a child made by fork, too: the same each time. NULL without memory. */
+ChildFailure *child_failure_get(void);

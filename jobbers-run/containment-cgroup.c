@@ -249,6 +249,7 @@ static void cgroup_cleanup(Containment *c) {
 const ContainmentDriver containment_cgroup = {
         .name = "cgroup",
         .flag = LAUNCHER_HOLDS_CGROUP,
+        .reusable = true,
         .prepare = cgroup_prepare,
         .spawn = cgroup_spawn,
         .signal_all = cgroup_signal_all,

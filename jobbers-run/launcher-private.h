@@ -2,6 +2,7 @@
  *
  *   launcher.c         the loop, the connection, hello
  *   launcher-start.c   start: checking, finding definition and user, fork
+ *   launcher-pool.c    supervisors that have done their attempt and take another
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-scope.c   scope mode: talking to systemd */
 #pragma once
@@ -41,6 +42,10 @@ typedef struct Launcher {
         bool greeted;
         uint64_t connection;                    /* number of the present one: late answers to an earlier one are dropped */
         Link kills;                             /* of Kill */
+        Link workers;                           /* of Worker, idle ones first */
+        unsigned n_workers;
+        unsigned generation;                    /* of the definitions: forks know those of their birth */
+        sd_event_source *pool_timer;
         int exit_status;
 } Launcher;
 
@@ -51,8 +56,25 @@ void launcher_close_fds(Launcher *l);
 
 /* launcher-start.c: takes the descriptors. */
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
+/* What a supervisor needs, as this process knows it. The definition is borrowed. */
+int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *d, int parameters_fd, int channel_fd, int lock_fd, Job *ret,
+                 char **ret_sentence);
 int launcher_load_definitions(Launcher *l);
 void launcher_forget_users(Launcher *l);
+
+/* launcher-pool.c: a fork costs as much as all else that a supervisor does for a tiny task. */
+int pool_open(Launcher *l);
+void pool_close(Launcher *l);                           /* idle ones have ended when it returns */
+void pool_close_fds(Launcher *l);                       /* in a fork */
+void pool_renew(Launcher *l);                           /* the definitions have changed */
+/* Gives the attempt to an idle supervisor: true when one has it. */
+bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
+/* Before a fork: the socket by which the child will ask for more, -1 for none: it then ends after its attempt. */
+int pool_add(Launcher *l);
+/* The parent's part after the fork. */
+void pool_forked(Launcher *l, int child_sock, bool success);
+/* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
+void pool_work(Launcher *l, int sock);
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

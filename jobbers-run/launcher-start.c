@@ -41,6 +41,7 @@ void launcher_forget_users(Launcher *l) {
 int launcher_load_definitions(Launcher *l) {
         int r = definition_set_load(l->definitions, l->settings, on_problem, NULL);
         launcher_forget_users(l);
+        pool_renew(l);
         return r < 0 ? log_error_errno(r, "cannot read the task definitions") : 0;
 }
 
@@ -103,17 +104,58 @@ static OutputKind output_kind(const Launcher *l, bool scope) {
 
 /* ── fork ── */
 
-static _Noreturn void supervisor_main(Launcher *l, Job *job) {
+int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *d, int parameters_fd, int channel_fd, int lock_fd, Job *ret,
+                 char **ret_sentence) {
+        const RunUser *user = NULL;
+        int r = user_find(l, d, &user, ret_sentence);
+        if (r < 0)
+                return r;
+        *ret = (Job) {
+                .settings = l->settings,
+                .place = &l->place,
+                .definition = d,
+                .user = user,
+                .driver = scope ? &containment_scope : l->driver,
+                .cgroup_base = scope ? NULL : &l->base,
+                .task_id = q->task_id,
+                .attempt = q->attempt,
+                .retry_attempt = q->retry_attempt,
+                .parameters_fd = parameters_fd,
+                .channel_fd = channel_fd,
+                .lock_fd = lock_fd,
+                .output = output_kind(l, scope),
+                .output_fd = -1,
+        };
+        snprintf(ret->queue, sizeof ret->queue, "%s", q->queue);
+        return 0;
+}
+
+static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock) {
         launcher_close_fds(l);
-        int status = supervisor_run(job);
+        supervisor_prepare();
+        if (supervisor_run(job) > 0 && pool_sock >= 0)
+                pool_work(l, pool_sock);
         __gcov_dump();
-        _exit(status);
+        _exit(0);
+}
+
+static int supervisor_fork(Launcher *l, Job *job, bool scope, pid_t *ret) {
+        int sock = scope || !job->driver->reusable ? -1 : pool_add(l);
+        (void) clock_boot_id();         /* read once, here, and not by each supervisor */
+        if (l->scopes)
+                scopes_before_fork(l->scopes);
+        pid_t pid = fork();
+        if (pid == 0)
+                supervisor_main(l, job, sock);
+        int r = pid < 0 ? -errno : 0;
+        pool_forked(l, sock, r >= 0);
+        *ret = pid;
+        return r;
 }
 
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd) {
         _cleanup_close_ int parameters = parameters_fd, channel = channel_fd;
         _cleanup_free_ char *sentence = NULL;
-        const RunUser *user = NULL;
         const char *why = NULL;
         int r;
 
@@ -137,38 +179,19 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
                 return;
         }
-        r = user_find(l, d, &user, &sentence);
+        Job job;
+        r = launcher_job(l, q, scope, d, parameters, channel, l->lock_fd, &job, &sentence);
         if (r < 0) {
                 launcher_reply(l, q, r, sentence ?: "its user cannot be looked up");
                 return;
         }
-
-        Job job = {
-                .settings = l->settings,
-                .place = &l->place,
-                .definition = d,
-                .user = user,
-                .driver = scope ? &containment_scope : l->driver,
-                .cgroup_base = scope ? NULL : &l->base,
-                .task_id = q->task_id,
-                .attempt = q->attempt,
-                .retry_attempt = q->retry_attempt,
-                .parameters_fd = parameters,
-                .channel_fd = channel,
-                .lock_fd = l->lock_fd,
-                .output = output_kind(l, scope),
-                .output_fd = -1,
-        };
-        snprintf(job.queue, sizeof job.queue, "%s", q->queue);
-        (void) clock_boot_id();         /* read once, here, and not by each supervisor */
-        if (l->scopes)
-                scopes_before_fork(l->scopes);
-        pid_t pid = fork();
-        if (pid == 0)
-                supervisor_main(l, &job);
-        if (pid < 0) {
-                launcher_reply(l, q, -errno, "no process can be created for its supervisor");
-                return;
+        pid_t pid = 0;
+        if (scope || !pool_hand_over(l, q, parameters, channel)) {
+                r = supervisor_fork(l, &job, scope, &pid);
+                if (r < 0) {
+                        launcher_reply(l, q, r, "no process can be created for its supervisor");
+                        return;
+                }
         }
         if (scope)
                 scopes_add(l->scopes, q, d, pid);

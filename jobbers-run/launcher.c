@@ -38,6 +38,7 @@ void launcher_close_fds(Launcher *l) {
         fd_close(l->conn_fd);
         fd_close(l->listen_fd);
         launcher_kills_close_fds(l);
+        pool_close_fds(l);
         if (l->scopes)
                 scopes_close_fds(l->scopes);
 }
@@ -282,6 +283,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         *l = (Launcher) { .settings = settings, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .listen_fd = -1, .conn_fd = -1, .lock_fd = -1,
                           .is_child = fd >= 0 };
         link_init(&l->kills);
+        link_init(&l->workers);
         r = settings_identity(settings, &l->daemon);
         if (r < 0)
                 return r;
@@ -301,6 +303,8 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         if (r < 0)
                 return log_error_errno(r, "cannot make an event loop");
         r = holder_choose(l);
+        if (r >= 0)
+                r = pool_open(l);
         if (r < 0)
                 return r;
         l->has_journal = journal_answers();
@@ -326,6 +330,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
 
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
+        pool_close(l);
         scopes_free(l->scopes);
         sd_event_source_disable_unref(l->listen_io);
         sd_event_source_disable_unref(l->conn_io);

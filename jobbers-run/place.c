@@ -188,13 +188,13 @@ static int parameters_make(AttemptDir *d, int from) {
         return d->parameters_fd < 0 ? -errno : 0;
 }
 
-/* Bound relative to a descriptor, so that no directory above it matters. The mode is set before there is a file. */
-static int socket_bind_at(int type, int dir_fd, const char *name, mode_t mode) {
+/* Bound below the present directory, the attempt's own, so that no directory above it matters. The mode is set before there is a file. */
+static int socket_bind_here(int type, const char *name, mode_t mode) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || fchmod(fd, mode) < 0)
                 return -errno;
-        snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
+        snprintf(address.sun_path, sizeof address.sun_path, "%s", name);
         if (bind(fd, (struct sockaddr *) &address, sizeof address) < 0)
                 return -errno;
         return TAKE_FD(fd);
@@ -212,7 +212,7 @@ static int notify_make(AttemptDir *d) {
                     bind(d->notify_fd, (struct sockaddr *) &address, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n)) < 0)
                         return -errno;
         } else {
-                d->notify_fd = socket_bind_at(SOCK_DGRAM, d->work_fd, "notify", 0777);
+                d->notify_fd = socket_bind_here(SOCK_DGRAM, "work/notify", 0777);
                 if (d->notify_fd < 0)
                         return d->notify_fd;
         }
@@ -230,13 +230,16 @@ int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, int par
         r = parameters_make(d, parameters_fd);
         if (r < 0)
                 return r;
+        /* The supervisor's working directory means nothing else; the task gets its own. */
+        if (fchdir(d->fd) < 0)
+                return -errno;
         r = notify_make(d);
         if (r < 0)
                 return r;
         /* Given away only when everything is in it. */
         if (place->privileged && fchown(d->work_fd, uid, gid) < 0)
                 return -errno;
-        d->control_fd = socket_bind_at(SOCK_SEQPACKET, d->fd, "control", 0660);
+        d->control_fd = socket_bind_here(SOCK_SEQPACKET, "control", 0660);
         if (d->control_fd < 0)
                 return d->control_fd;
         return listen(d->control_fd, 16) < 0 ? -errno : 0;

@@ -168,7 +168,7 @@ static int task_start(Supervisor *s, char **ret_sentence) {
         r = environment_build(j, &s->dir, &env, ret_sentence);
         if (r >= 0)
                 r = output_open(&s->output, j);
-        s->failure = r < 0 ? NULL : child_failure_new();
+        s->failure = r < 0 ? NULL : child_failure_get();
         if (r >= 0 && !s->failure)
                 r = -ENOMEM;
         if (r >= 0) {
@@ -480,14 +480,17 @@ static void record_write(Supervisor *s) {
 
 /* ── all of it ── */
 
-static void process_prepare(const Job *job) {
-        char name[16];
+void supervisor_prepare(void) {
         (void) setsid();
         (void) prctl(PR_SET_CHILD_SUBREAPER, 1);
-        snprintf(name, sizeof name, "sv:%s", job->definition->name);
-        (void) prctl(PR_SET_NAME, name);
         struct sigaction action = { .sa_handler = on_child };
         (void) sigaction(SIGCHLD, &action, NULL);
+}
+
+static void name_set(const Job *job) {
+        char name[16];
+        snprintf(name, sizeof name, "sv:%s", job->definition->name);
+        (void) prctl(PR_SET_NAME, name);
 }
 
 int supervisor_run(const Job *job) {
@@ -508,7 +511,7 @@ int supervisor_run(const Job *job) {
         };
         char *sentence = NULL;
 
-        process_prepare(job);
+        name_set(job);
         s.box.driver = job->driver;
         s.box.job = job;
         s.uplink.job = job;
@@ -519,9 +522,11 @@ int supervisor_run(const Job *job) {
         if (r < 0) {
                 s.box.driver->cleanup(&s.box);
                 attempt_dir_remove(&s.dir);
+                lock_release(&s);
+                fd_close(job->parameters_fd);
                 uplink_close(&s.uplink);
                 free(sentence);
-                return r == -ECANCELED ? 0 : 1;
+                return 0;
         }
         lock_release(&s);
         s.uplink.listen_fd = s.dir.control_fd;
@@ -547,6 +552,8 @@ int supervisor_run(const Job *job) {
         attempt_dir_remove(&s.dir);
         record_file_close(&s.file);
         exit_record_done(&s.record);
+        fd_close(s.term_fd);
+        bool reusable = s.box.driver->reusable && s.no_children && !s.uplink.adopted;
         uplink_close(&s.uplink);
-        return 0;
+        return reusable;
 }

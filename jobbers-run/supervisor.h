@@ -3,6 +3,9 @@
 
 #include "jobbers-run/job.h"
 
-/* Runs in a process of its own, forked for this, all signals blocked; keeps nothing but what the job names. Takes the job's channel and
- * parameters descriptors. Returns the status to _exit() with: 0 also when the gate was closed. */
+/* Once in a process forked for this, all signals blocked: a session of its own, reaper of its descendants. */
+void supervisor_prepare(void);
+/* One attempt. Takes the job's descriptors: channel, parameters, lock. The end of the channel, the last thing that happens, is the news that all
+ * is over. Returns the status to _exit() with, 0 also when the gate was closed; or 1 when the process may go on to another attempt: nothing
+ * of this one is left in it, and nobody outside has learned to know it by this one. */
 int supervisor_run(const Job *job);

@@ -79,6 +79,7 @@ void uplink_accept(Uplink *u) {
                 return;
         fd_close(u->fd);
         u->fd = TAKE_FD(fd);
+        u->adopted = true;
         u->beat_due = u->beat > 0;
         u->progress_due = u->progress >= 0;
         u->status_due = u->status != NULL;

@@ -1,0 +1,195 @@
+/* launcher-pool.c: supervisors that have done their attempt and take another. Each is at the other end of a socketpair: one byte up says "idle",
+ * a request with its descriptors down is the next attempt.
+ *
+ * A supervisor takes another attempt only if the last one left nothing in it (supervisor.h). It knows the definitions of its birth, so
+ * all go when those are read again; and it goes after a while without work, so that an idle host has none of them. It is always told to
+ * go, by the end of its socket, and never goes by itself: a request that was sent is one that is read. */
+#include "jobbers-run/launcher-private.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "jobbers-run/supervisor.h"
+
+#define WORKERS_MAX 64
+#define RETIRE_AFTER (5 * USEC_PER_SEC)
+#define GOODBYE_MS 200
+
+typedef struct Worker {
+        Link link;
+        Launcher *launcher;
+        int sock;
+        sd_event_source *io;
+        bool idle;
+        unsigned generation;
+        usec_t idle_since;              /* boot */
+} Worker;
+
+static Worker *worker_free(Worker *w) {
+        sd_event_source_disable_unref(w->io);
+        fd_close(w->sock);
+        link_remove(&w->link);
+        w->launcher->n_workers--;
+        free(w);
+        return NULL;
+}
+
+static int on_worker(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Worker *w = userdata;
+        Launcher *l = w->launcher;
+        char byte;
+        ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n <= 0 || w->generation != l->generation) {
+                worker_free(w);
+                return 0;
+        }
+        /* In front: the one whose memory is warm is the next to work, and those not needed grow old. */
+        w->idle = true;
+        w->idle_since = clock_boot();
+        link_remove(&w->link);
+        w->link.next = l->workers.next;
+        w->link.prev = &l->workers;
+        l->workers.next->prev = &w->link;
+        l->workers.next = &w->link;
+        return 0;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Launcher *l = userdata;
+        usec_t now = clock_boot();
+        LIST_FOREACH(i, &l->workers) {
+                Worker *w = CONTAINER_OF(i, Worker, link);
+                if (w->idle && now - w->idle_since >= RETIRE_AFTER)
+                        worker_free(w);
+        }
+        if (l->n_workers > 0) {
+                (void) sd_event_source_set_time_relative(s, RETIRE_AFTER);
+                (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+int pool_open(Launcher *l) {
+        int r = sd_event_add_time_relative(l->event, &l->pool_timer, CLOCK_BOOTTIME, 0, USEC_PER_SEC, on_timer, l);
+        return r < 0 ? log_error_errno(r, "cannot make a timer") : 0;
+}
+
+void pool_renew(Launcher *l) {
+        l->generation++;
+        LIST_FOREACH(i, &l->workers) {
+                Worker *w = CONTAINER_OF(i, Worker, link);
+                if (w->idle)
+                        worker_free(w);
+        }
+}
+
+void pool_close(Launcher *l) {
+        struct pollfd p[WORKERS_MAX];
+        nfds_t n = 0;
+        l->pool_timer = sd_event_source_disable_unref(l->pool_timer);
+        LIST_FOREACH(i, &l->workers) {
+                Worker *w = CONTAINER_OF(i, Worker, link);
+                if (w->idle && n < ARRAY_SIZE(p)) {
+                        (void) shutdown(w->sock, SHUT_WR);
+                        p[n++] = (struct pollfd) { .fd = w->sock };
+                }
+        }
+        /* They have nothing to do but to end: a stop of the daemon is to leave no process behind. */
+        usec_t until = clock_boot() + GOODBYE_MS * USEC_PER_MSEC;
+        for (nfds_t gone = 0; gone < n && clock_boot() < until;) {
+                if (poll(p, n, 10) <= 0)
+                        continue;
+                for (nfds_t i = 0; i < n; i++)
+                        if (p[i].fd >= 0 && (p[i].revents & POLLHUP)) {
+                                p[i].fd = -1;
+                                gone++;
+                        }
+        }
+        LIST_FOREACH(i, &l->workers)
+                worker_free(CONTAINER_OF(i, Worker, link));
+}
+
+void pool_close_fds(Launcher *l) {
+        LIST_FOREACH(i, &l->workers)
+                fd_close(CONTAINER_OF(i, Worker, link)->sock);
+}
+
+bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd) {
+        const int fds[] = { parameters_fd, channel_fd, l->lock_fd };
+        LIST_FOREACH(i, &l->workers) {
+                Worker *w = CONTAINER_OF(i, Worker, link);
+                if (!w->idle)
+                        return false;   /* nor are those behind it */
+                if (fd_send(w->sock, q, sizeof *q, fds, ARRAY_SIZE(fds), MSG_DONTWAIT) >= 0) {
+                        w->idle = false;
+                        link_remove(&w->link);
+                        list_append(&l->workers, &w->link);
+                        return true;
+                }
+                worker_free(w);         /* somebody killed it */
+        }
+        return false;
+}
+
+int pool_add(Launcher *l) {
+        int pair[2];
+        if (l->n_workers >= WORKERS_MAX || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -1;
+        Worker *w = calloc(1, sizeof *w);
+        if (!w) {
+                close(pair[0]);
+                close(pair[1]);
+                return -1;
+        }
+        *w = (Worker) { .launcher = l, .sock = pair[0], .generation = l->generation };
+        list_append(&l->workers, &w->link);
+        l->n_workers++;
+        return pair[1];
+}
+
+void pool_forked(Launcher *l, int child_sock, bool success) {
+        if (child_sock < 0)
+                return;
+        fd_close(child_sock);
+        Worker *w = CONTAINER_OF(l->workers.prev, Worker, link);        /* pool_add put it there */
+        if (!success || sd_event_add_io(l->event, &w->io, w->sock, EPOLLIN, on_worker, w) < 0) {
+                worker_free(w);
+                return;
+        }
+        int enabled;
+        if (sd_event_source_get_enabled(l->pool_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF) {
+                (void) sd_event_source_set_time_relative(l->pool_timer, RETIRE_AFTER);
+                (void) sd_event_source_set_enabled(l->pool_timer, SD_EVENT_ONESHOT);
+        }
+}
+
+void pool_work(Launcher *l, int sock) {
+        for (;;) {
+                LauncherRequest q;
+                _cleanup_free_ char *sentence = NULL;
+                int fds[FD_PASS_MAX];
+                size_t n_fds = 0;
+                Job job;
+
+                if (send(sock, "i", 1, MSG_NOSIGNAL) < 0)
+                        return;
+                ssize_t n = fd_recv(sock, &q, sizeof q, fds, &n_fds, 0);
+                if (n != sizeof q || n_fds != 3)
+                        return;
+                /* The launcher has checked it against the same definitions. */
+                Definition *d = definition_set_get_hash(l->definitions, q.definition_hash);
+                if (!d || launcher_job(l, &q, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
+                        return;
+                if (supervisor_run(&job) == 0)
+                        return;
+        }
+}
