@@ -50,6 +50,7 @@ struct DefinitionReader {
         char *exec_path;                /* where ExecStart= was found */
         unsigned exec_line;
         bool in_ignored;                /* an [X-…] section */
+        bool unread;                    /* a part could not be read at all: what is missing may be in it */
 };
 
 int definition_reader_begin(DefinitionReader *r, const char *path, const char *libexec_dir, definition_problem_fn problem, void *userdata);

@@ -134,6 +134,7 @@ static int part_read(Load *l, DefinitionReader *reader, const char *path, bool *
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
+                reader->unread = true;
                 definition_reader_problem(reader, path, 0, "cannot be read: %s", read_problem(r));
                 return 0;
         }

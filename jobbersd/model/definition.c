@@ -302,7 +302,7 @@ static bool text_fits(const char *text) {
 
 int definition_reader_finish(DefinitionReader *r, Definition **ret) {
         for (size_t i = 0; i < N_DEFINITION_KEYS; i++)
-                if (definition_keys[i].required && !r->given[i])
+                if (definition_keys[i].required && !r->given[i] && !r->unread)
                         definition_reader_problem(r, r->d->path, 0, "%s= is missing in [%s]", definition_keys[i].name, definition_keys[i].section);
         *ret = NULL;
         if (r->problems > 0)
