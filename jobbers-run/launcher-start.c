@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
+#include "model/definition-trust.h"
 
 #ifdef JOBBERS_COVERAGE
 void __gcov_dump(void);
@@ -172,6 +173,11 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         Definition *d = definition_find(l, q);
         if (!d) {
                 launcher_reply(l, q, -ESTALE, "the launcher knows no definition with this hash, also after reading the files again");
+                return;
+        }
+        /* Looked at when the file was read, and again now: an upgrade may have changed whose it is. */
+        if (!l->settings->user_mode && trust_check_executable(d, false, &sentence) == -EPERM) {
+                launcher_reply(l, q, -EPERM, sentence);
                 return;
         }
         bool scope = use_scope(l, d);

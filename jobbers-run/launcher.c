@@ -9,7 +9,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -50,16 +49,8 @@ static void connection_watch_listener(Launcher *l, bool on) {
                 (void) sd_event_source_set_enabled(l->listen_io, on ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
-static bool has_children(void) {
-        siginfo_t info;
-        return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) >= 0;
-}
-
 /* Everything that was in it has been done; the supervisors of it keep their copies of the lock. */
 static void connection_end(Launcher *l) {
-        /* Left as it was found, under the lock: without children there is nobody who is about to make a cgroup in there. */
-        if (l->is_child && l->lock_fd >= 0 && flock(l->lock_fd, LOCK_EX | LOCK_NB) >= 0 && !has_children())
-                cgroup_base_remove(&l->base);
         l->conn_io = sd_event_source_disable_unref(l->conn_io);
         l->lock_timer = sd_event_source_disable_unref(l->lock_timer);
         l->conn_fd = fd_close(l->conn_fd);
@@ -162,6 +153,8 @@ static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *use
                 ssize_t n = fd_recv(l->conn_fd, &in, sizeof in, fds, &n_fds, MSG_DONTWAIT);
                 if (n == -EAGAIN || n == -EINTR)
                         return 0;
+                if (n == -ECONNRESET)
+                        continue;       /* it left without reading all our answers; what it asked before that comes after this */
                 if (n == -EMSGSIZE) {
                         log_warning("a request that is too long is ignored");
                         continue;
@@ -328,9 +321,18 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         return fd >= 0 ? connection_begin(l, fd) : 0;
 }
 
+/* The host is left as it was found. The lock says that nobody is about to make a cgroup in there, neither a supervisor before its start
+ * nor the launcher after us; what lives in there keeps it. */
+static void base_leave(Launcher *l) {
+        _cleanup_close_ int lock = l->is_child && l->base.fd >= 0 ? place_lock_open(&l->place) : -1;
+        if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) >= 0)
+                cgroup_base_remove(&l->base);
+}
+
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
         pool_close(l);
+        base_leave(l);
         scopes_free(l->scopes);
         sd_event_source_disable_unref(l->listen_io);
         sd_event_source_disable_unref(l->conn_io);

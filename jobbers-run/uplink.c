@@ -49,6 +49,8 @@ void uplink_read(Uplink *u, const char *state) {
                 ssize_t n = recv(u->fd, text, sizeof text - 1, MSG_DONTWAIT);
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         return;
+                if (n < 0 && errno == ECONNRESET)
+                        continue;       /* it left without reading all our notes; its last words come after this */
                 if (n <= 0) {
                         fd_close(u->ended_fd);
                         u->ended_fd = TAKE_FD(u->fd);

@@ -343,9 +343,12 @@ def test_logs_are_capped(make_daemon):
 
 def test_output_after_a_closed_reader_does_not_kill_it(daemon):
     """stdout stays writable for as long as anything of the task lives."""
-    daemon.define('late_talker', '(trap "" TERM; sleep 0.2; echo from the child; exit 0) & echo main; exit 0', KillGraceSec='5s')
+    daemon.define('late_talker', '(trap "" TERM; echo deaf >@BOX@; sleep 0.2; echo from the child; exit 0) & echo main; read -r x <@GATE@; exit 0', KillGraceSec='5s')
     daemon.reload()
-    t = daemon.run('late_talker')
+    task_id = daemon.submit('late_talker')
+    daemon.box.line()
+    daemon.gate.open()
+    t = daemon.wait_final(task_id)
     text = daemon.ask('GET', f'/task/{t["id"]}/logs').text
     assert t['status'] == 'completed' and 'main' in text and 'from the child' in text
 
