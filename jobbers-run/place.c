@@ -3,15 +3,19 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+
+#define SHM "/dev/shm"
 
 /* The state directory, when it is missing: appears with its owner at once, since the daemon refuses one that is not its own. */
 static int state_dir_make(const char *path, const Identity *daemon) {
@@ -78,6 +82,43 @@ static int directory_open(const char *path, mode_t mode, const Identity *owner, 
         return TAKE_FD(fd);
 }
 
+/* In containers /run often is an ordinary file system, on which the few small files of an attempt cost more than the whole rest. The directory
+ * of attempts is then a link to one of our own in /dev/shm; that is all memory, as /run is meant to be. Whatever is in the way of that,
+ * or there already and in use, is left as it is. */
+static void attempts_relocate(const char *path, const char *target, const Identity *owner) {
+        _cleanup_free_ char *parent = strdup(path);
+        struct statfs fs;
+        char *slash = parent ? strrchr(parent, '/') : NULL;
+        if (!slash || slash == parent)
+                return;
+        *slash = '\0';
+        if (fd_mkdirs(parent, 0755) < 0 || statfs(parent, &fs) < 0 || fs.f_type == TMPFS_MAGIC || statfs(SHM, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+                return;
+        if (rmdir(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+                return;
+        int fd = directory_open(target, 0711, owner, 0022);
+        if (fd >= 0 && symlink(target, path) < 0 && errno != EEXIST)
+                (void) rmdir(target);
+        fd_close(fd);
+}
+
+static int attempts_open(const char *path, const Identity *owner) {
+        char at[256];
+        _cleanup_free_ char *target = str_new(SHM "/jobbers-%s", strrchr(path, '/') + 1);
+        if (!target)
+                return -ENOMEM;
+        if (owner->uid == 0)
+                attempts_relocate(path, target, owner);
+        /* The one link that we would have made, to a directory that passes the same examination. */
+        ssize_t n = readlink(path, at, sizeof at - 1);
+        if (n > 0) {
+                at[n] = '\0';
+                if (owner->uid == 0 && STREQ(at, target))
+                        return directory_open(target, 0711, owner, 0022);
+        }
+        return directory_open(path, 0711, owner, 0022);
+}
+
 int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         int r;
         *p = PLACE_INIT;
@@ -97,7 +138,7 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         if (r < 0)
                 return log_error_errno(r, "cannot create the state directory %s", settings->state_dir);
         const Identity self = { .uid = p->own_uid, .gid = daemon->gid };
-        p->attempts_fd = directory_open(settings->attempt_dir, 0711, &self, 0022);
+        p->attempts_fd = attempts_open(settings->attempt_dir, &self);
         if (p->attempts_fd < 0) {
                 r = log_error_errno(p->attempts_fd, "the directory of attempts %s must be a directory of our own that nobody else can write",
                                     settings->attempt_dir);

@@ -400,6 +400,9 @@ static void run(Supervisor *s) {
                 stop(s, s->uplink.stop, clock_boot());
         while (s->phase != PHASE_OVER)
                 turn(s, &mask, uplink_flush(&s->uplink, clock_boot()));
+        /* Last words. */
+        s->uplink.flush_at = 0;
+        (void) uplink_flush(&s->uplink, clock_boot());
 }
 
 /* ── record ── */

@@ -342,7 +342,9 @@ class Launcher:
                         f.write('1')
                 except OSError:
                     pass
-            shutil.rmtree(self.attempt_dir, ignore_errors=True)
+            shutil.rmtree(os.path.realpath(self.attempt_dir), ignore_errors=True)
+            if os.path.islink(self.attempt_dir):
+                os.unlink(self.attempt_dir)
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self.process:
             assert status == 0, f'the launcher ended with status {status}'
