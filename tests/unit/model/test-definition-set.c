@@ -297,7 +297,7 @@ static void ownership(void **state) {
         load(&f, 0);
         f.settings.user_mode = false;
         if (geteuid() != 0) {
-                load(&f, 3);
+                load(&f, 2);
                 said(&f, "belongs to uid");
                 assert_null(definition_set_get(f.set, "x", 1));
                 return;
