@@ -140,7 +140,7 @@ static void on_log(void *cls, const char *format, va_list ap) {
 
         (void) vsnprintf(text, sizeof text, format, ap);
         text[strcspn(text, "\n")] = '\0';
-        if (strstr(text, "TCP_"))
+        if (strstr(text, "TCP_") || strstr(text, "push the data"))
                 return;                 /* it tries TCP's options on Unix sockets as well */
         log_debug("libmicrohttpd: %s", text);
 }
