@@ -463,6 +463,15 @@ class Daemon(Client):
                 pass
         return found
 
+    def task_processes(self):
+        """The tasks' own: a supervisor carries the launcher's command line, and may wait for another attempt when its own is over."""
+        def is_ours(pid):
+            try:
+                return b'--launcher' in open(f'/proc/{pid}/cmdline', 'rb').read()
+            except OSError:
+                return True
+        return [pid for pid in self.processes() if not is_ours(pid)]
+
     def cgroups(self):
         """Cgroups of attempts of this instance."""
         found = []

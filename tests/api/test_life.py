@@ -1,4 +1,5 @@
 """Every arrow of a task's life (SPEC 2), against a real daemon."""
+import os
 import signal
 import time
 
@@ -248,11 +249,10 @@ wait''', KillGraceSec='200ms')
     task_id = daemon.submit('family')
     for _ in range(3):
         assert daemon.box.line() == 'child'
-    own = [daemon.launcher_pid()]
-    assert len(daemon.processes()) > 6
+    assert len(daemon.task_processes()) > 6
     daemon.cancel(task_id)
     assert daemon.wait_final(task_id)['status'] == 'cancelled'
-    until(lambda: daemon.processes() == own, 'all processes of the task gone')
+    assert daemon.task_processes() == []
 
 
 def test_leftovers_of_a_normal_end(daemon):
@@ -277,7 +277,6 @@ def drop(daemon):
     daemon.reload()
     daemon.post('/queues/default/pause')
     task_id = daemon.submit('shortlived')
-    import os
     os.unlink(daemon.path('tasks.d', 'shortlived.task'))
     daemon.reload()
     daemon.post('/queues/default/resume')
@@ -323,7 +322,7 @@ def test_shutdown_continue_is_waited_for(daemon):
     daemon.box.line()
     daemon.box.line()
     daemon.terminate()
-    until(lambda: 'hold' not in ' '.join(open(f'/proc/{p}/cmdline').read() for p in daemon.processes()), 'the one that stops has ended')
+    until(lambda: len(daemon.task_processes()) == 1, 'the one that stops has ended')
     assert daemon.process.poll() is None
     daemon.gate.open()
     assert daemon.reap() == 0
@@ -400,6 +399,26 @@ def make_dropped(d):
     return t
 
 
+def test_no_child_holds_the_listeners(daemon):
+    daemon.define('netstat', 'cat >/dev/null; echo start $JOBBERS_TASK_ID >@BOX@; read -r x <@GATE@')
+    daemon.reload()
+    daemon.submit('netstat')
+    daemon.box.line()
+    port = ':%04X' % daemon.port
+    listeners = {f'socket:[{line.split()[9]}]' for line in open('/proc/net/tcp') if line.split()[1].endswith(port) and line.split()[3] == '0A'}
+    listeners |= {f'socket:[{line.split()[6]}]' for line in open('/proc/net/unix') if line.rstrip().endswith(' ' + daemon.path('s'))
+                  and line.split()[3] == '00010000'}
+    assert len(listeners) == 2
+
+    def held_by(pid):
+        return {os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')} & listeners
+
+    assert held_by(daemon.process.pid) == listeners
+    assert len(daemon.processes()) >= 3         # launcher, supervisor, task
+    for pid in daemon.processes():
+        assert held_by(pid) == set(), open(f'/proc/{pid}/cmdline').read()
+
+
 @pytest.mark.parametrize('state, again', [('completed', 'completed'), ('failed', 'failed'), ('cancelled', 'completed'), ('stalled', 'completed'),
                                           ('dropped', 'completed')])
 def test_resubmit(daemon, state, again):
@@ -464,6 +483,5 @@ def test_no_slot_is_lost(make_daemon):
 
 
 def test_sigint_ends_it_too(daemon):
-    import os
     os.kill(daemon.process.pid, signal.SIGINT)
     assert daemon.reap() == 0
