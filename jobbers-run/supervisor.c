@@ -6,198 +6,27 @@
  * heard, and one that has ended by itself is not said to have been stopped. */
 #include "jobbers-run/supervisor.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
-#include "base/str.h"
-#include "jobbers-run/containment.h"
-#include "jobbers-run/environment.h"
 #include "jobbers-run/notify.h"
-#include "jobbers-run/output.h"
-#include "jobbers-run/record.h"
-#include "jobbers-run/uplink.h"
+#include "jobbers-run/supervisor-private.h"
 
-#define TRY_AGAIN USEC_PER_SEC                  /* after a full disk and the like */
 #define KILL_AGAIN (200 * USEC_PER_MSEC)        /* SIGKILL to those who were born meanwhile */
 /* Once more, as systemd does when main has ended: for what main had just forked. A moment later, since between fork and exec a shell's child
  * still swallows what its parent has a trap for. */
 #define REMIND_AFTER (100 * USEC_PER_MSEC)
 #define COMPLAIN_AFTER (10 * USEC_PER_SEC)      /* still there so long after SIGKILL: it cannot be killed */
-#define POLL_MAX (30 * USEC_PER_SEC)            /* ppoll does not count suspended time, deadlines do */
-#define NOTIFY_AT_ONCE 64
-
-typedef enum Phase {
-        PHASE_GATE,
-        PHASE_RUNNING,          /* the main process lives, nobody wants its end */
-        PHASE_ENDING,           /* the kill sequence, for all of it or for what main left */
-        PHASE_OVER,             /* nothing of it is left */
-} Phase;
-
-typedef struct Supervisor {
-        const Job *job;
-        Phase phase;
-        AttemptDir dir;
-        Containment box;
-        Uplink uplink;
-        Output output;
-        RecordFile file;
-        ExitRecord record;
-        ChildFailure *failure;
-        StopReason stop;        /* the first reason; own decisions included */
-        int wait_status;
-        int term_fd;            /* in a scope: systemd's SIGTERM; else -1 */
-        bool main_ended, no_children, killed, complained, reminded;
-        usec_t timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
-        /* of all that were reaped */
-        int64_t cpu_usec, rss_max, blocks_read, blocks_written;
-} Supervisor;
+#define NOTIFY_AT_ONCE 1024             /* more than a socket holds (net.unix.max_dgram_qlen): all that was said before an end is heard before it */
 
 static void on_child(int signal) {
         /* Its arrival ends the ppoll: that is all. */
-}
-
-static LogTask log_context(const Supervisor *s) {
-        return (LogTask) { .id = &s->job->task_id, .attempt = s->job->attempt, .name = s->job->definition->name, .queue = s->job->queue };
-}
-
-static usec_t after(usec_t now, usec_t span) {
-        return span >= USEC_INFINITY - now ? USEC_INFINITY : now + span;
-}
-
-/* ── gate ── */
-
-/* Waits for GO, at most until `until` (boot). 1: open, 0: time is up, -ECANCELED: not to be run. */
-static int gate_wait(Supervisor *s, usec_t until) {
-        for (;;) {
-                uplink_read(&s->uplink, "gate");
-                if (s->uplink.stop != STOP_NONE)
-                        return -ECANCELED;
-                if (s->uplink.go && until == USEC_INFINITY)
-                        return 1;
-                if (s->uplink.fd < 0)
-                        return -ECANCELED;
-                usec_t now = clock_boot();
-                if (now >= until)
-                        return 0;
-                usec_t wait = MIN(until - now, POLL_MAX);
-                struct pollfd p = { .fd = s->uplink.fd, .events = POLLIN };
-                (void) poll(&p, 1, (int) (wait / USEC_PER_MSEC) + 1);
-        }
-}
-
-static bool error_passes(int r) {
-        return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN;
-}
-
-static void lock_release(Supervisor *s) {
-        if (s->job->lock_fd >= 0)
-                close(s->job->lock_fd);
-}
-
-/* Once the scope has us: a host that runs out of memory is to take the task, not its witness. */
-static void oom_protect(void) {
-        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0) {
-                (void) !write(fd, "-900", 4);
-                close(fd);
-        }
-}
-
-/* The gate in full: directory, GO, containment, ID.n.started. 1: the task may be created; 0: it cannot, *ret_sentence says why, and the
- * record is to say it; < 0: leave without a trace (-EEXIST: touching nothing). Lasting trouble of the host is waited for. */
-static int gate_pass(Supervisor *s, char **ret_sentence) {
-        const Job *j = s->job;
-        char key[PLACE_KEY_MAX];
-        bool told = false;
-        int r;
-
-        place_key(&j->task_id, j->attempt, key);
-        for (;;) {
-                free(TAKE_PTR(*ret_sentence));
-                r = attempt_dir_make(&s->dir, j->place, key, j->parameters_fd, j->user->uid, j->user->gid);
-                if (r == -EEXIST)
-                        return r;
-                if (r < 0 && !error_passes(r))
-                        *ret_sentence = str_new("cannot make the attempt's directory: %s", strerror(-r));
-                if (r >= 0 || !error_passes(r)) {
-                        int open = gate_wait(s, USEC_INFINITY);
-                        if (open < 0)
-                                return open;
-                }
-                if (r >= 0) {
-                        r = s->box.driver->prepare(&s->box, &s->dir, ret_sentence);
-                        if (r < 0 && !*ret_sentence && !error_passes(r))
-                                *ret_sentence = str_new("cannot prepare the attempt: %s", strerror(-r));
-                }
-                if (r >= 0 || !error_passes(r)) {
-                        int k = record_file_begin(&s->file, j->place->records_fd, j, key);
-                        if (k == -EEXIST)
-                                return k;
-                        if (k >= 0)
-                                return *ret_sentence ? 0 : 1;
-                        r = k;
-                }
-                if (!told)
-                        log_task(&(LogTask) { .id = &j->task_id, .attempt = j->attempt }, LOG_WARNING, r, "cannot be started now, trying again");
-                told = true;
-                s->box.driver->cleanup(&s->box);
-                attempt_dir_remove(&s->dir);
-                r = gate_wait(s, clock_boot() + TRY_AGAIN);
-                if (r < 0)
-                        return r;
-        }
-}
-
-/* ── running ── */
-
-static int task_start(Supervisor *s, char **ret_sentence) {
-        const Job *j = s->job;
-        _cleanup_strv_ char **env = NULL;
-        int r;
-
-        r = environment_build(j, &s->dir, &env, ret_sentence);
-        if (r >= 0)
-                r = output_open(&s->output, j);
-        s->failure = r < 0 ? NULL : child_failure_get();
-        if (r >= 0 && !s->failure)
-                r = -ENOMEM;
-        if (r >= 0) {
-                ChildPlan plan = {
-                        .definition = j->definition,
-                        .user = j->user,
-                        .envp = env,
-                        .stdin_fd = s->dir.parameters_fd,
-                        .output_fd = s->output.task_fd,
-                        .cgroup_fd = -1,
-                        .reset_oom_score = s->box.scope && j->place->privileged,
-                        .failure = s->failure,
-                };
-                usec_t now = clock_boot();
-                s->record.started_at = s->record.heartbeat_at = clock_wall();
-                s->timeout_at = after(now, j->definition->timeout);
-                s->beat_limit = after(now, j->definition->max_heartbeat_interval);
-                r = s->box.driver->spawn(&s->box, &plan);
-        }
-        output_started(&s->output);
-        s->dir.parameters_fd = fd_close(s->dir.parameters_fd);
-        if (r < 0) {
-                if (!*ret_sentence)
-                        *ret_sentence = str_new("cannot create the task's process: %s", strerror(-r));
-                return r;
-        }
-        s->box.main_pid = r;
-        s->phase = PHASE_RUNNING;
-        return 0;
 }
 
 static void signal_main(Supervisor *s, int signal) {
@@ -221,7 +50,7 @@ static void end_begin(Supervisor *s, usec_t now) {
                 kill_all(s, now);
                 return;
         }
-        s->kill_at = after(now, d->kill_grace);
+        s->kill_at = deadline_after(now, d->kill_grace);
         s->reminded = s->main_ended;
         if (d->kill_mode == KILL_MIXED) {
                 signal_main(s, d->kill_signal);
@@ -253,7 +82,7 @@ static void take_notify(Supervisor *s, usec_t now) {
                 }
                 notify_parse(datagram.data, datagram.len, &message);
                 if (message.watchdog) {
-                        s->beat_limit = after(now, s->job->definition->max_heartbeat_interval);
+                        s->beat_limit = deadline_after(now, s->job->definition->max_heartbeat_interval);
                         s->record.heartbeat_at = clock_wall();
                         uplink_beat(&s->uplink, s->record.heartbeat_at);
                 }
@@ -262,7 +91,7 @@ static void take_notify(Supervisor *s, usec_t now) {
                 if (message.progress >= 0)
                         uplink_progress(&s->uplink, message.progress);
                 if (message.extend > 0 && s->timeout_at != USEC_INFINITY)
-                        s->timeout_at = MAX(s->timeout_at, after(now, message.extend));
+                        s->timeout_at = MAX(s->timeout_at, deadline_after(now, message.extend));
                 notify_datagram_close(&datagram);
         }
 }
@@ -303,7 +132,7 @@ static void reap(Supervisor *s) {
 
 /* A process that SIGKILL does not end waits inside the kernel: say so, wait on. */
 static void complain(Supervisor *s) {
-        LogTask context = log_context(s);
+        LogTask context = supervisor_log(s);
         s->complained = true;
         uplink_status(&s->uplink, "a process of this attempt cannot be killed; waiting for its end");
         log_task(&context, LOG_WARNING, 0, "a process does not end although it was killed; waiting for it");
@@ -405,82 +234,6 @@ static void run(Supervisor *s) {
         (void) uplink_flush(&s->uplink, clock_boot());
 }
 
-/* ── record ── */
-
-static EndReason end_reason(const Supervisor *s) {
-        switch (s->stop) {
-        case STOP_CANCELLED:
-                return END_CANCELLED;
-        case STOP_SHUTDOWN:
-                return END_SHUTDOWN;
-        case STOP_TIMEOUT:
-                return END_TIMEOUT;
-        case STOP_STALLED:
-                return END_STALLED;
-        default:
-                break;
-        }
-        /* Whichever process the OOM killer took: a task that failed after that failed by it, be it through its shell's exit status. */
-        if (s->record.oom_kills > 0 && s->wait_status != 0)
-                return END_OOM;
-        return WIFSIGNALED(s->wait_status) ? END_SIGNAL : END_EXIT;
-}
-
-static void record_fill(Supervisor *s, char *sentence) {
-        ExitRecord *r = &s->record;
-        r->ended_at = MAX(clock_wall(), r->started_at);
-        r->cpu_usec = s->cpu_usec;
-        r->memory_peak = s->rss_max > 0 ? s->rss_max : -1;
-        r->io_read = s->blocks_read * 512;
-        r->io_write = s->blocks_written * 512;
-        s->box.driver->account(&s->box, r);
-        r->exit_status = WIFEXITED(s->wait_status) ? WEXITSTATUS(s->wait_status) : -1;
-        r->term_signal = WIFSIGNALED(s->wait_status) ? WTERMSIG(s->wait_status) : 0;
-        r->end_reason = end_reason(s);
-        r->progress = s->uplink.progress;
-        r->status_text = s->complained ? NULL : TAKE_PTR(s->uplink.status);
-        if (s->failure && s->failure->status != 0)
-                r->error = child_failure_sentence(s->failure, s->job->definition, s->job->user);
-        else {
-                char *why = NULL;
-                (void) result_take(s->dir.work_fd, s->job->user->uid, s->job->settings->max_result, &r->result, &r->result_len, &why);
-                r->error = why;
-        }
-        if (sentence) {
-                free(r->error);
-                r->error = sentence;
-        }
-}
-
-/* Stays until it is written: it is the only witness. */
-static void record_write(Supervisor *s) {
-        bool told = false;
-        for (;;) {
-                uplink_read(&s->uplink, "ending");
-                int r = record_file_finish(&s->file, &s->record, s->uplink.fd < 0);
-                if (r >= 0)
-                        return;
-                if (!told) {
-                        LogTask context = log_context(s);
-                        log_task(&context, LOG_ERR, r, "its exit record cannot be written, trying again each second");
-                }
-                told = true;
-                struct pollfd p[2] = {
-                        { .fd = s->uplink.fd, .events = POLLIN },
-                        { .fd = s->uplink.listen_fd, .events = POLLIN },
-                };
-                usec_t until = clock_boot() + TRY_AGAIN;
-                for (usec_t now; (now = clock_boot()) < until;) {
-                        if (poll(p, 2, (int) ((until - now) / USEC_PER_MSEC) + 1) <= 0)
-                                continue;
-                        uplink_read(&s->uplink, "ending");
-                        if (p[1].revents)
-                                uplink_accept(&s->uplink);
-                        p[0].fd = s->uplink.fd;
-                }
-        }
-}
-
 /* ── all of it ── */
 
 void supervisor_prepare(void) {
@@ -521,35 +274,29 @@ int supervisor_run(const Job *job) {
         s.uplink.fd = job->channel_fd;
         snprintf(s.record.boot_id, sizeof s.record.boot_id, "%s", clock_boot_id());
 
-        int r = gate_pass(&s, &sentence);
+        int r = supervisor_gate(&s, &sentence);
         if (r < 0) {
                 s.box.driver->cleanup(&s.box);
                 attempt_dir_remove(&s.dir);
-                lock_release(&s);
+                supervisor_release_lock(&s);
                 fd_close(job->parameters_fd);
                 uplink_close(&s.uplink);
                 free(sentence);
                 return 0;
         }
-        lock_release(&s);
+        supervisor_release_lock(&s);
         s.uplink.listen_fd = s.dir.control_fd;
         fd_close(job->parameters_fd);
-        if (s.box.scope) {
-                sigset_t term;
-                sigemptyset(&term);
-                sigaddset(&term, SIGTERM);
-                s.term_fd = signalfd(-1, &term, SFD_CLOEXEC);
-                if (job->place->privileged)
-                        oom_protect();
-        }
+        if (s.box.scope)
+                supervisor_enter_scope(&s);
         s.wait_status = CHILD_EXIT_EXEC << 8;           /* until there is a real one */
-        if (r > 0 && task_start(&s, &sentence) >= 0)
+        if (r > 0 && supervisor_start(&s, &sentence) >= 0)
                 run(&s);
         else
                 s.record.started_at = clock_wall();
         output_finish(&s.output);
-        record_fill(&s, sentence);
-        record_write(&s);
+        supervisor_fill_record(&s, sentence);
+        supervisor_write_record(&s);
 
         s.box.driver->cleanup(&s.box);
         attempt_dir_remove(&s.dir);

@@ -1,0 +1,143 @@
+/* supervisor-gate.c: up to the moment in which the task's process exists. Until GO has come nothing has happened, and leaving leaves nothing; from
+ * ID.n.started on there will be a record. */
+#include "jobbers-run/supervisor-private.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "jobbers-run/environment.h"
+
+/* Waits for GO, at most until `until` (boot). 1: open, 0: time is up, -ECANCELED: not to be run. */
+static int gate_wait(Supervisor *s, usec_t until) {
+        for (;;) {
+                uplink_read(&s->uplink, "gate");
+                if (s->uplink.stop != STOP_NONE)
+                        return -ECANCELED;
+                if (s->uplink.go && until == USEC_INFINITY)
+                        return 1;
+                if (s->uplink.fd < 0)
+                        return -ECANCELED;
+                usec_t now = clock_boot();
+                if (now >= until)
+                        return 0;
+                usec_t wait = MIN(until - now, POLL_MAX);
+                struct pollfd p = { .fd = s->uplink.fd, .events = POLLIN };
+                (void) poll(&p, 1, (int) (wait / USEC_PER_MSEC) + 1);
+        }
+}
+
+static bool error_passes(int r) {
+        return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN;
+}
+
+void supervisor_release_lock(Supervisor *s) {
+        if (s->job->lock_fd >= 0)
+                close(s->job->lock_fd);
+}
+
+/* Once the scope has us: a host that runs out of memory is to take the task, not its witness. */
+static void oom_protect(void) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0) {
+                (void) !write(fd, "-900", 4);
+                close(fd);
+        }
+}
+
+void supervisor_enter_scope(Supervisor *s) {
+        sigset_t term;
+        sigemptyset(&term);
+        sigaddset(&term, SIGTERM);
+        s->term_fd = signalfd(-1, &term, SFD_CLOEXEC);
+        if (s->job->place->privileged)
+                oom_protect();
+}
+
+int supervisor_gate(Supervisor *s, char **ret_sentence) {
+        const Job *j = s->job;
+        char key[PLACE_KEY_MAX];
+        bool told = false;
+        int r;
+
+        place_key(&j->task_id, j->attempt, key);
+        for (;;) {
+                free(TAKE_PTR(*ret_sentence));
+                r = attempt_dir_make(&s->dir, j->place, key, j->parameters_fd, j->user->uid, j->user->gid);
+                if (r == -EEXIST)
+                        return r;
+                if (r < 0 && !error_passes(r))
+                        *ret_sentence = str_new("cannot make the attempt's directory: %s", strerror(-r));
+                if (r >= 0 || !error_passes(r)) {
+                        int open = gate_wait(s, USEC_INFINITY);
+                        if (open < 0)
+                                return open;
+                }
+                if (r >= 0) {
+                        r = s->box.driver->prepare(&s->box, &s->dir, ret_sentence);
+                        if (r < 0 && !*ret_sentence && !error_passes(r))
+                                *ret_sentence = str_new("cannot prepare the attempt: %s", strerror(-r));
+                }
+                if (r >= 0 || !error_passes(r)) {
+                        int k = record_file_begin(&s->file, j->place->records_fd, j, key);
+                        if (k == -EEXIST)
+                                return k;
+                        if (k >= 0)
+                                return *ret_sentence ? 0 : 1;
+                        r = k;
+                }
+                if (!told)
+                        log_task(&(LogTask) { .id = &j->task_id, .attempt = j->attempt }, LOG_WARNING, r, "cannot be started now, trying again");
+                told = true;
+                s->box.driver->cleanup(&s->box);
+                attempt_dir_remove(&s->dir);
+                r = gate_wait(s, clock_boot() + TRY_AGAIN);
+                if (r < 0)
+                        return r;
+        }
+}
+
+int supervisor_start(Supervisor *s, char **ret_sentence) {
+        const Job *j = s->job;
+        _cleanup_strv_ char **env = NULL;
+        int r;
+
+        r = environment_build(j, &s->dir, &env, ret_sentence);
+        if (r >= 0)
+                r = output_open(&s->output, j);
+        s->failure = r < 0 ? NULL : child_failure_get();
+        if (r >= 0 && !s->failure)
+                r = -ENOMEM;
+        if (r >= 0) {
+                ChildPlan plan = {
+                        .definition = j->definition,
+                        .user = j->user,
+                        .envp = env,
+                        .stdin_fd = s->dir.parameters_fd,
+                        .output_fd = s->output.task_fd,
+                        .cgroup_fd = -1,
+                        .reset_oom_score = s->box.scope && j->place->privileged,
+                        .failure = s->failure,
+                };
+                usec_t now = clock_boot();
+                s->record.started_at = s->record.heartbeat_at = clock_wall();
+                s->timeout_at = deadline_after(now, j->definition->timeout);
+                s->beat_limit = deadline_after(now, j->definition->max_heartbeat_interval);
+                r = s->box.driver->spawn(&s->box, &plan);
+        }
+        output_started(&s->output);
+        s->dir.parameters_fd = fd_close(s->dir.parameters_fd);
+        if (r < 0) {
+                if (!*ret_sentence)
+                        *ret_sentence = str_new("cannot create the task's process: %s", strerror(-r));
+                return r;
+        }
+        s->box.main_pid = r;
+        s->phase = PHASE_RUNNING;
+        return 0;
+}
