@@ -142,6 +142,9 @@ static void section_print(Str *b, const Definition *d, const Definition *fresh, 
                 str_reset(usual);
                 k->type->print(line, k, key_field(d, k));
                 k->type->print(usual, k, key_field(fresh, k));
+                /* A line that got lost would be another definition. */
+                if (line->failed || usual->failed)
+                        b->failed = true;
                 if (line->len == 0 || (!k->required && line->len == usual->len && STREQ(line->s, usual->s)))
                         continue;
                 if (!any)
@@ -163,7 +166,7 @@ char *definition_text(const Definition *d) {
                 str_append(&b, "[Parameters]\n");
                 parameters_print(&b, d);
         }
-        return line.failed || usual.failed ? NULL : str_take(&b);
+        return b.failed ? NULL : str_take(&b);
 }
 
 /* ── the reader ── */

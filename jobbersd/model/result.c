@@ -46,13 +46,17 @@ static bool too_deep(const char *text, size_t len) {
         return false;
 }
 
-/* The value, or NULL and the parser's reason. */
-static json_t *json_read(const char *text, size_t len, json_error_t *error) {
+/* 0 and the value; -EINVAL and the parser's reason; -ENOMEM. */
+static int json_read(const char *text, size_t len, json_t **ret, json_error_t *error) {
         json_t *j = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
         /* JSON's integers have no end, jansson's do. The value is only looked at, so a rounded one does. */
         if (!j && json_error_code(error) == json_error_numeric_overflow)
                 j = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, error);
-        return j;
+        *ret = j;
+        if (j)
+                return 0;
+        /* Without memory it mostly says nothing at all. */
+        return !*error->text || json_error_code(error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
 }
 
 /* Valid JSON without the blanks between its tokens. NULL without memory. */
@@ -86,10 +90,11 @@ int result_read(const char *text, size_t len, uint64_t max, char **ret_text, cha
                 return refuse(ret_sentence, str_new("the result has %zu bytes, and %llu are allowed (--max-result=)", len, (unsigned long long) max));
         if (too_deep(text, len))
                 return refuse(ret_sentence, str_new("the result is nested more than %d levels deep", RESULT_DEPTH_MAX));
-        json_t *j = json_read(text, len, &error);
-        if (!j) {
-                if (json_error_code(&error) == json_error_out_of_memory)
-                        return -ENOMEM;
+        json_t *j;
+        int r = json_read(text, len, &j, &error);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
                 utf8_clean(error.text);
                 return refuse(ret_sentence, str_new("the result is not a JSON object: line %d: %s", error.line, error.text));
         }
@@ -115,9 +120,12 @@ int result_read_error(const char *text, size_t len, uint64_t max, char **ret_typ
         *ret_type = *ret_message = NULL;
         if (!text || len > max || too_deep(text, len))
                 return 0;
-        json_t *j = json_read(text, len, &error);
+        json_t *j;
+        int r = json_read(text, len, &j, &error);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
         const json_t *e = json_object_get(j, "error");
-        int r = text_take(json_is_object(e) ? json_object_get(e, "message") : e, ERROR_MESSAGE_MAX, ret_message);
+        r = text_take(json_is_object(e) ? json_object_get(e, "message") : e, ERROR_MESSAGE_MAX, ret_message);
         if (r >= 0)
                 r = text_take(json_object_get(e, "type"), ERROR_TYPE_MAX, ret_type);
         json_decref(j);
