@@ -263,7 +263,8 @@ def test_after_a_reboot(d, policy, status):
     for p in (supervisor, pid):
         os.kill(p, signal.SIGKILL)
     until(lambda: not alive(pid) and not alive(supervisor), 'the host is dark')
-    shutil.rmtree(d.attempts_dir)               # /run and the cgroups do not outlive a boot
+    for name in d.attempts():                   # /run and the cgroups do not outlive a boot
+        shutil.rmtree(os.path.join(d.attempts_dir, name))
     for path in reversed(d.cgroups()):
         for root, names, _ in os.walk(path, topdown=False):
             os.rmdir(root)
