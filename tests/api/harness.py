@@ -518,9 +518,18 @@ class Daemon(Client):
             self.gate.close()
             self.errors.close()
             self.notifications.close()
+            self.forget_instance()
             if os.environ.get('JOBBERS_TEST_KEEP') != '1':
                 shutil.rmtree(self.tmp, ignore_errors=True)
         assert not problems, '; '.join(problems) + '\n' + text[-6000:]
+
+    def forget_instance(self):
+        """The directory for attempts is kept for the next daemon of that state; after a test there is none. Only when it is empty."""
+        for path in (os.path.realpath(self.attempts_dir), self.attempts_dir):
+            try:
+                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+            except OSError:
+                pass
 
     def leftovers(self):
         """What must not be there after the end. Supervisors whose end was noticed may take a moment to be gone."""
