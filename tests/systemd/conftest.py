@@ -39,11 +39,14 @@ class Machine(Vm):
 
     token = None
 
+    @staticmethod
+    def debs():
+        return [pathlib.Path(p) for p in glob.glob(os.path.join(os.environ.get("JOBBERS_DEBS", ROOT / "build"), "*.deb"))]
+
     def install(self):
-        debs = [pathlib.Path(p) for p in glob.glob(os.path.join(os.environ.get("JOBBERS_DEBS", ROOT / "build"), "*.deb"))]
-        assert debs, "there is no package: make deb"
+        assert self.debs(), "there is no package: make deb"
         self.sh("mkdir -p /root/debs")
-        for deb in debs:
+        for deb in self.debs():
             self.sh(f"cat >/root/debs/{deb.name}", stdin=deb.read_bytes())
         self.sh("apt-get install -qy /root/debs/*.deb </dev/null 2>&1", timeout=300)
         self.token = self.sh("cat /etc/jobbers/token")

@@ -84,17 +84,17 @@ def test_nothing_outlives_its_task(machine):
     machine.define("escape", DAEMONIZE, KillGraceSec=1)
     record = machine.run("escape")
     assert record["status"] == "completed"
-    assert machine.pids_of("sleep 98765") == []
+    assert machine.pids_of("[s]leep 98765") == []
 
 
 def test_cancel_kills_all_of_it(machine):
     machine.define("escapehold", DAEMONIZE + "sleep 98765", KillGraceSec=1)
     task = machine.submit("escapehold")
-    machine.wait("[ $(pgrep -fc 'sleep 98765') -ge 2 ]")
+    machine.wait("[ $(pgrep -fc '[s]leep 98765') -ge 2 ]")
     assert machine.call("POST", f"/task/{task}/cancel")[0] == 200
     record = machine.final(task)
     assert record["status"] == "cancelled" and last(record)["end_reason"] == "cancelled"
-    assert machine.pids_of("sleep 98765") == []
+    assert machine.pids_of("[s]leep 98765") == []
 
 
 def test_heartbeats_from_a_shell(machine):
