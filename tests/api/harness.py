@@ -472,6 +472,24 @@ class Daemon(Client):
                 return True
         return [pid for pid in self.processes() if not is_ours(pid)]
 
+    def main_pid(self, task_id):
+        """The task's main process as the host sees it: the one that carries the task's environment and whose parent does not."""
+        def carries(pid):
+            try:
+                return b'JOBBERS_TASK_ID=' + task_id.encode() in open(f'/proc/{pid}/environ', 'rb').read().split(b'\0')
+            except OSError:
+                return False
+        [pid] = [p for p in self.task_processes() if carries(p) and not carries(parent_of(p))]
+        return pid
+
+    def supervisor_pid(self, task_id):
+        """While its launcher lives: the ancestor that is the launcher's child."""
+        launcher, pid = self.launcher_pid(), self.main_pid(task_id)
+        while parent_of(pid) != launcher:
+            pid = parent_of(pid)
+            assert pid > 1
+        return pid
+
     def cgroups(self):
         """Cgroups of attempts of this instance."""
         found = []

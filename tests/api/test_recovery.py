@@ -6,29 +6,25 @@ import signal
 import sqlite3
 
 import pytest
-from harness import alive, parent_of, until
+from harness import alive, until
+
+
+pytestmark = pytest.mark.modes('system', 'user')
 
 
 def started(daemon, name='hold', **body):
-    """Submits a task that reports its pid; (id, pid, supervisor's pid)."""
+    """Submits a task that says when it runs; (id, its pid, its supervisor's pid)."""
     task_id = daemon.submit(name, **body)
     words = daemon.box.words()
     assert words[0] == 'start' and words[1] == task_id
-    return task_id, int(words[3])
-
-
-def supervisor_of(pid):
-    return parent_of(pid)
+    return task_id, daemon.main_pid(task_id), daemon.supervisor_pid(task_id)
 
 
 @pytest.fixture
 def d(daemon):
-    if daemon.mode != 'system':
-        pytest.skip('the pids that tasks report are the hosts only with a cgroup')
     return daemon
 
 
-@pytest.mark.modes('system', 'user')
 def test_running_attempts_are_adopted(daemon):
     daemon.define('worker', 'echo start >@BOX@\nread -r x <@GATE@\necho \'{"n": 7}\' >$JOBBERS_RESULT')
     daemon.reload()
@@ -48,7 +44,7 @@ def test_running_attempts_are_adopted(daemon):
 
 
 def test_adopted_twice_and_cancelled(d):
-    task_id, pid = started(d)
+    task_id, pid, supervisor = started(d)
     for _ in range(3):
         d.kill9()
         assert alive(pid)
@@ -62,7 +58,7 @@ def test_adopted_twice_and_cancelled(d):
 def test_adopted_ones_still_report(d):
     d.define('talker', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\nsystemd-notify --status=later\necho said >@BOX@\nread -r x <@GATE@')
     d.reload()
-    task_id, pid = started(d, 'talker')
+    task_id, pid, supervisor = started(d, 'talker')
     d.kill9()
     d.start()
     d.gate.open()
@@ -75,9 +71,9 @@ def test_adopted_ones_still_report(d):
 def test_ended_while_nobody_was_there(d):
     d.define('worker', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\necho \'{"n": 8}\' >$JOBBERS_RESULT\nexit $(tr -dc 0-9)')
     d.reload()
-    good, pid_good = started(d, 'worker', parameters={'s': 0})
-    bad, pid_bad = started(d, 'worker', parameters={'s': 9})
-    supervisors = [supervisor_of(p) for p in (pid_good, pid_bad)]
+    good, pid_good, supervisor_good = started(d, 'worker', parameters={'s': 0})
+    bad, pid_bad, supervisor_bad = started(d, 'worker', parameters={'s': 9})
+    supervisors = [supervisor_good, supervisor_bad]
     d.kill9()
     d.gate.open(2)
     until(lambda: not any(map(alive, supervisors)), 'both are over')
@@ -94,8 +90,8 @@ def test_timeouts_hold_while_nobody_is_there(d):
     d.define('slow', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', TimeoutSec='400ms', MaxRetries=0)
     d.define('silent', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', MaxHeartbeatIntervalSec='400ms')
     d.reload()
-    slow, pid1 = started(d, 'slow')
-    silent, pid2 = started(d, 'silent')
+    slow, pid1, _ = started(d, 'slow')
+    silent, pid2, _ = started(d, 'silent')
     d.kill9()
     until(lambda: not alive(pid1) and not alive(pid2), 'the supervisors have ended them')
     d.start()
@@ -113,9 +109,10 @@ setsid sh -c 'trap "" TERM HUP; echo child $$ >@BOX@; while :; do sleep 0.05; do
 read -r x <@GATE@''', OnShutdown=policy)
     d.reload()
     task_id = d.submit('orphan')
-    child = int(d.box.words()[1])
-    main = parent_of(child)
-    supervisor = parent_of(main)
+    d.box.line()
+    supervisor = d.supervisor_pid(task_id)
+    family = d.task_processes()
+    assert len(family) >= 2
     if down:
         d.kill9()
     os.kill(supervisor, signal.SIGKILL)
@@ -126,12 +123,11 @@ read -r x <@GATE@''', OnShutdown=policy)
     assert t['status'] == status and len(t['attempts']) == attempts and t['retry_attempt'] == 0
     assert t['attempts'][0]['end_reason'] == 'host-lost' and t['attempts'][0]['error']
     assert t['attempts'][0]['exit_status'] is None
-    assert not alive(main) and not alive(child)
+    assert not any(map(alive, family))
 
 
 def test_cancelled_while_its_supervisor_is_killed(d):
-    task_id, pid = started(d)
-    supervisor = supervisor_of(pid)
+    task_id, pid, supervisor = started(d)
     os.kill(supervisor, signal.SIGSTOP)
     d.cancel(task_id)
     os.kill(supervisor, signal.SIGKILL)
@@ -142,7 +138,7 @@ def test_cancelled_while_its_supervisor_is_killed(d):
 # ── the launcher ──
 
 def test_killed_launcher_ends_the_daemon(d):
-    task_id, pid = started(d)
+    task_id, pid, supervisor = started(d)
     os.kill(d.launcher_pid(), signal.SIGKILL)
     d.expected_status = None
     assert d.reap() != 0
@@ -160,7 +156,7 @@ def test_a_cancel_that_was_answered_is_final(d):
     """The daemon dies before the kill sequence is over; the next one goes on with it."""
     d.define('deaf', "trap '' TERM\necho start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\nexit 0", KillGraceSec='30s')
     d.reload()
-    task_id, pid = started(d, 'deaf')
+    task_id, pid, supervisor = started(d, 'deaf')
     d.cancel(task_id)
     d.kill9()
     d.start()
@@ -175,8 +171,7 @@ def test_a_cancel_for_one_that_ended_meanwhile(d):
     """It ended by itself while it was being cancelled and nobody looked: cancelled, as was answered."""
     d.define('deaf', "trap '' TERM\necho start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\nexit 0", KillGraceSec='30s')
     d.reload()
-    task_id, pid = started(d, 'deaf')
-    supervisor = supervisor_of(pid)
+    task_id, pid, supervisor = started(d, 'deaf')
     d.cancel(task_id)
     d.kill9()
     d.gate.open()
@@ -208,7 +203,7 @@ def test_running_definition_is_kept_over_a_restart(d):
     """The policy that an attempt started with decides about it, even if its file is gone."""
     d.define('passing', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\nexit 1', DeadLetterPolicy='save')
     d.reload()
-    task_id, pid = started(d, 'passing')
+    task_id, pid, supervisor = started(d, 'passing')
     d.kill9()
     os.unlink(d.path('tasks.d', 'passing.task'))
     d.start()
@@ -220,9 +215,9 @@ def test_running_definition_is_kept_over_a_restart(d):
 # ── damage ──
 
 def test_a_broken_record_costs_one_task(d):
-    bad, pid_bad = started(d)
-    good, pid_good = started(d)
-    supervisors = [supervisor_of(p) for p in (pid_bad, pid_good)]
+    bad, pid_bad, supervisor_bad = started(d)
+    good, pid_good, supervisor_good = started(d)
+    supervisors = [supervisor_good, supervisor_bad]
     d.kill9()
     d.gate.open(2)
     until(lambda: not any(map(alive, supervisors)), 'both are over')
@@ -257,8 +252,7 @@ def other_boot(d):
 def test_after_a_reboot(d, policy, status):
     d.define('lost', '[ $JOBBERS_ATTEMPT = 1 ] || exit 0\necho start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@', OnShutdown=policy)
     d.reload()
-    task_id, pid = started(d, 'lost')
-    supervisor = supervisor_of(pid)
+    task_id, pid, supervisor = started(d, 'lost')
     d.kill9()
     for p in (supervisor, pid):
         os.kill(p, signal.SIGKILL)
@@ -276,8 +270,7 @@ def test_after_a_reboot(d, policy, status):
 
 
 def test_a_record_that_reached_the_disk_outlives_the_boot(d):
-    task_id, pid = started(d)
-    supervisor = supervisor_of(pid)
+    task_id, pid, supervisor = started(d)
     d.kill9()
     d.gate.open()
     until(lambda: not alive(supervisor), 'it is over')
@@ -350,7 +343,7 @@ echo start $JOBBERS_TASK_ID 1 $$ >@BOX@
 while [ ! -e @DATA@/enough ]; do sleep 0.02; done
 exit 0''', KillGraceSec='30s', KillMode='mixed')
     d.reload()
-    task_id, pid = started(d, 'deaf')
+    task_id, pid, supervisor = started(d, 'deaf')
     d.terminate()
     assert d.box.line() == 'term'
     d.kill9()
