@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "jobbers-run/process.h"
 #include "launch/wire.h"
 
 /* What the supervisor says to the init. */
@@ -106,6 +107,8 @@ static int init_start(Containment *c) {
 
 static int pidns_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
         int r = init_start(c);
+        if (r >= 0)     /* so that the launcher can end it, and see it ended, when we are killed */
+                r = attempt_dir_set_init(dir, c->init_pid, process_start_time(c->init_pid));
         if (r < 0)
                 *ret_sentence = str_new("cannot make a PID namespace for it: %s", strerror(-r));
         return r;

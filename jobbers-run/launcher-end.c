@@ -7,12 +7,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/process.h"
 
 #define KILL_WAIT (10 * USEC_PER_SEC)           /* then the daemon is told, and asks again */
 
@@ -105,34 +107,76 @@ static int on_kill_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-void launcher_kill(Launcher *l, const LauncherRequest *q) {
-        int fd = -1, parent = -1;
-        char *name = NULL;
-        int r = attempt_cgroup_open(l, q, &fd, &parent, &name);
-        if (r <= 0) {
-                launcher_reply(l, q, r, r < 0 ? "its cgroup cannot be opened" : NULL);
-                return;
-        }
+static Kill *kill_new(Launcher *l, const LauncherRequest *q) {
         Kill *k = calloc(1, sizeof *k);
+        if (!k)
+                return NULL;
+        *k = (Kill) { .launcher = l, .request = *q, .connection = l->connection, .fd = -1, .parent_fd = -1, .events_fd = -1 };
+        list_append(&l->kills, &k->link);
+        return k;
+}
+
+static int kill_begin_cgroup(Kill *k) {
+        int r = k->events_fd = cgroup_open_events(k->fd);
+        if (r >= 0)
+                r = cgroup_kill(k->fd);
+        if (r >= 0)
+                r = sd_event_add_io(k->launcher->event, &k->io, k->events_fd, EPOLLPRI, on_kill_events, k);
+        return r;
+}
+
+static int on_kill_init(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        kill_answer(userdata, 0, NULL);
+        return 0;
+}
+
+/* 1: its PID namespace is being ended, whose first process ends last; 0: there is none (any more). */
+static int kill_begin_init(Kill *k) {
+        char link[PLACE_KEY_MAX + 16], key[PLACE_KEY_MAX], text[64];
+        unsigned long long start_time;
+        int pid;
+
+        snprintf(link, sizeof link, "%s/init", place_key(&k->request.task_id, k->request.attempt, key));
+        ssize_t n = readlinkat(k->launcher->place.attempts_fd, link, text, sizeof text - 1);
+        if (n < 0)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+        text[n] = '\0';
+        if (sscanf(text, "%d %llu", &pid, &start_time) != 2 || pid <= 1)
+                return -EINVAL;
+        /* Held first, then looked at: the number may be another process's by now. */
+        k->events_fd = pidfd_open(pid, 0);
+        if (k->events_fd < 0)
+                return errno == ESRCH ? 0 : -errno;
+        if (process_start_time(pid) != start_time)
+                return 0;
+        if (pidfd_send_signal(k->events_fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+                return -errno;
+        int r = sd_event_add_io(k->launcher->event, &k->io, k->events_fd, EPOLLIN, on_kill_init, k);
+        return r < 0 ? r : 1;
+}
+
+void launcher_kill(Launcher *l, const LauncherRequest *q) {
+        Kill *k = kill_new(l, q);
         if (!k) {
-                close(fd);
-                close(parent);
-                free(name);
                 launcher_reply(l, q, -ENOMEM, "not enough memory");
                 return;
         }
-        *k = (Kill) { .launcher = l, .request = *q, .connection = l->connection, .fd = fd, .parent_fd = parent, .events_fd = -1, .name = name };
-        list_append(&l->kills, &k->link);
-        r = k->events_fd = cgroup_open_events(fd);
-        if (r >= 0)
-                r = cgroup_kill(fd);
-        if (r >= 0)
-                r = sd_event_add_io(l->event, &k->io, k->events_fd, EPOLLPRI, on_kill_events, k);
+        int r = attempt_cgroup_open(l, q, &k->fd, &k->parent_fd, &k->name);
+        bool cgroup = r > 0;
+        if (cgroup)
+                r = kill_begin_cgroup(k);
+        else if (r == 0) {
+                r = kill_begin_init(k);
+                if (r == 0) {
+                        kill_answer(k, 0, NULL);
+                        return;
+                }
+        }
         if (r >= 0)
                 r = sd_event_add_time_relative(l->event, &k->timer, CLOCK_BOOTTIME, KILL_WAIT, 10 * USEC_PER_MSEC, on_kill_timeout, k);
         if (r < 0)
-                kill_answer(k, r, "its cgroup cannot be killed");
-        else
+                kill_answer(k, r, "what is left of it cannot be reached");
+        else if (cgroup)
                 kill_look(k);
 }
 

@@ -295,6 +295,12 @@ int attempt_dir_set_cgroup(AttemptDir *d, const char *path) {
         return symlinkat(path, d->fd, "cgroup") < 0 ? -errno : 0;
 }
 
+int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time) {
+        char text[64];
+        snprintf(text, sizeof text, "%d %llu", (int) pid, start_time);
+        return symlinkat(text, d->fd, "init") < 0 ? -errno : 0;
+}
+
 void attempt_dir_remove(AttemptDir *d) {
         d->control_fd = fd_close(d->control_fd);
         d->notify_fd = fd_close(d->notify_fd);

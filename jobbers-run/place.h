@@ -48,5 +48,7 @@ int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, int par
 char *attempt_dir_notify_address(const AttemptDir *d);
 /* The text of the symlink `cgroup`. */
 int attempt_dir_set_cgroup(AttemptDir *d, const char *path);
+/* The text of the symlink `init`. */
+int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time);
 /* Closes, and removes the directory if attempt_dir_make made it. */
 void attempt_dir_remove(AttemptDir *d);

@@ -9,27 +9,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "jobbers-run/process.h"
 
 #define NOTES_EVERY (100 * USEC_PER_MSEC)
 #define WORDS_AT_ONCE 16
-
-/* Field 22 of our own stat. */
-static unsigned long long start_time(void) {
-        char buf[1024];
-        unsigned long long ticks = 0;
-        _cleanup_close_ int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
-        if (n <= 0)
-                return 0;
-        buf[n] = '\0';
-        char *s = strrchr(buf, ')');
-        for (unsigned field = 2; s && field < 22; field++) {
-                s = strchr(s + 1, ' ');
-                if (s && field == 21)
-                        ticks = strtoull(s + 1, NULL, 10);
-        }
-        return ticks;
-}
 
 static void send_text(Uplink *u, const char *text, size_t n) {
         if (u->fd >= 0)
@@ -39,7 +22,7 @@ static void send_text(Uplink *u, const char *text, size_t n) {
 static void say_state(Uplink *u, const char *state) {
         char text[512], id[ULID_STR_MAX];
         int n = snprintf(text, sizeof text, "STATE=%s\nTASK=%s\nATTEMPT=%u\nPID=%d\nSTARTTIME=%llu\nBOOT_ID=%s\n", state,
-                         ulid_format(&u->job->task_id, id), u->job->attempt, (int) getpid(), start_time(), clock_boot_id());
+                         ulid_format(&u->job->task_id, id), u->job->attempt, (int) getpid(), process_start_time(0), clock_boot_id());
         send_text(u, text, (size_t) n);
 }
 

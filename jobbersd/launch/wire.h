@@ -25,6 +25,7 @@
  *   attempt_dir/ID.n/            0711, launcher's uid, group jobbers
  *     control                    SOCK_SEQPACKET listener, 0660
  *     cgroup                     symlink whose text is the absolute path of the attempt's cgroup (absent without one)
+ *     init                       symlink whose text is "PID STARTTIME" of the first process of the attempt's PID namespace, where that holds it
  *     work/                      0700, the task's uid
  *       parameters               0444, the launcher's uid: JOBBERS_PARAMETERS, and standard input
  *       notify                   NOTIFY_SOCKET, datagrams
