@@ -74,7 +74,9 @@ static void tree_signal_all(Containment *c, int signal) {
                 ;
 }
 
+/* Stopped first: nobody forks while the others are being killed. */
 static void tree_kill_all(Containment *c) {
+        tree_signal_all(c, SIGSTOP);
         tree_signal_all(c, SIGKILL);
 }
 

@@ -7,9 +7,7 @@
 #include "jobbers-run/launcher-private.h"
 
 #include <poll.h>
-#include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -165,6 +163,8 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
                 worker_free(w);
                 return;
         }
+        /* Who has become idle is known before the request that could use it is looked at. */
+        (void) sd_event_source_set_priority(w->io, SD_EVENT_PRIORITY_IMPORTANT);
         int enabled;
         if (sd_event_source_get_enabled(l->pool_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF) {
                 (void) sd_event_source_set_time_relative(l->pool_timer, RETIRE_AFTER);
@@ -180,8 +180,6 @@ void pool_work(Launcher *l, int sock) {
                 size_t n_fds = 0;
                 Job job;
 
-                if (send(sock, "i", 1, MSG_NOSIGNAL) < 0)
-                        return;
                 ssize_t n = fd_recv(sock, &q, sizeof q, fds, &n_fds, 0);
                 if (n != sizeof q || n_fds != 3)
                         return;
@@ -189,7 +187,8 @@ void pool_work(Launcher *l, int sock) {
                 Definition *d = definition_set_get_hash(l->definitions, q.definition_hash);
                 if (!d || launcher_job(l, &q, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
                         return;
-                if (supervisor_run(&job) == 0)
+                job.pool_fd = sock;
+                if (!supervisor_run(&job))
                         return;
         }
 }

@@ -124,6 +124,7 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
                 .parameters_fd = parameters_fd,
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
+                .pool_fd = -1,
                 .output = output_kind(l, scope),
                 .output_fd = -1,
         };
@@ -134,7 +135,8 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
 static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock) {
         launcher_close_fds(l);
         supervisor_prepare();
-        if (supervisor_run(job) > 0 && pool_sock >= 0)
+        job->pool_fd = pool_sock;
+        if (supervisor_run(job))
                 pool_work(l, pool_sock);
         __gcov_dump();
         _exit(0);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,7 +250,7 @@ static void name_set(const Job *job) {
         (void) prctl(PR_SET_NAME, name);
 }
 
-int supervisor_run(const Job *job) {
+bool supervisor_run(const Job *job) {
         Supervisor s = {
                 .job = job,
                 .dir = ATTEMPT_DIR_INIT,
@@ -282,7 +283,7 @@ int supervisor_run(const Job *job) {
                 fd_close(job->parameters_fd);
                 uplink_close(&s.uplink);
                 free(sentence);
-                return 0;
+                return false;
         }
         supervisor_release_lock(&s);
         s.uplink.listen_fd = s.dir.control_fd;
@@ -303,7 +304,8 @@ int supervisor_run(const Job *job) {
         record_file_close(&s.file);
         exit_record_done(&s.record);
         fd_close(s.term_fd);
-        bool reusable = s.box.driver->reusable && s.no_children && !s.uplink.adopted;
+        bool reusable = job->pool_fd >= 0 && s.box.driver->reusable && s.no_children && !s.uplink.adopted &&
+                        send(job->pool_fd, "i", 1, MSG_NOSIGNAL) >= 0;
         uplink_close(&s.uplink);
         return reusable;
 }

@@ -6,6 +6,6 @@
 /* Once in a process forked for this, all signals blocked: a session of its own, reaper of its descendants. */
 void supervisor_prepare(void);
 /* One attempt. Takes the job's descriptors: channel, parameters, lock. The end of the channel, the last thing that happens, is the news that all
- * is over. Returns the status to _exit() with, 0 also when the gate was closed; or 1 when the process may go on to another attempt: nothing
- * of this one is left in it, and nobody outside has learned to know it by this one. */
-int supervisor_run(const Job *job);
+ * is over. True when the process may go on to another attempt: nothing of this one is left in it, and nobody outside has learned to know it by
+ * this one; "i" was written to the job's pool_fd then, just before that end, so that the next start finds this process idle. */
+bool supervisor_run(const Job *job);

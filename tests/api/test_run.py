@@ -796,6 +796,266 @@ def test_many_at_once(anywhere):
     until(lambda: os.listdir(anywhere.attempt_dir) == [], 'all directories are removed')
 
 
+# ── supervisors that go on ──
+
+def supervisors(launcher):
+    return children(launcher.process.pid)
+
+
+def test_a_supervisor_takes_another_attempt(launcher):
+    launcher.define('probe', PROBE)
+    launcher.define('other', PROBE, User='daemon', UMask='0077', WorkingDirectory='/usr', MaxHeartbeatIntervalSec='1min', Environment='A=1',
+                    more='[Resources]\nLimitNOFILE=100:200\n')
+    launcher.start()
+    first = json.loads(launcher.run('probe').end()['result'])
+    pids = supervisors(launcher)
+    other = json.loads(launcher.run('other', '{"x": 1}', attempt=3).end()['result'])
+    again = json.loads(launcher.run('probe').end()['result'])
+    assert supervisors(launcher) == pids and len(pids) == 1
+    assert other['uid'][0] == pwd.getpwnam('daemon').pw_uid and other['cwd'] == '/usr' and other['nofile'] == [100, 200]
+    assert 'A=1' in other['env'] and other['parameters'] == '{"x": 1}'
+
+    def same(r):
+        own = ('JOBBERS_TASK_ID', 'JOBBERS_PARAMETERS', 'JOBBERS_RESULT', 'NOTIFY_SOCKET')
+        return {**r, 'env': sorted(e for e in r['env'] if not e.startswith(own)), 'stdin': None}
+    assert same(first) == same(again), 'nothing is left of the attempt between'
+
+
+def test_failures_do_not_spoil_a_supervisor(launcher):
+    launcher.define('gone', 'exit 0')
+    launcher.define('ok', 'echo text; exit 0')
+    launcher.define('slow', 'echo up >@BOX@; exec sleep 1000', TimeoutSec='200ms')
+    launcher.start()
+    os.unlink(os.path.join(launcher.tmp, 'gone-0.sh'))
+    assert launcher.run('gone').end()['EXIT_STATUS'] == '203'
+    pids = supervisors(launcher)
+    a = launcher.run('ok')
+    assert a.end()['EXIT_STATUS'] == '0' and 'ERROR' not in a.record() and a.log() == b'text\n'
+    assert launcher.run('slow').end()['END_REASON'] == 'timeout'
+    assert launcher.run('ok').end()['END_REASON'] == 'exit'
+    assert supervisors(launcher) == pids
+
+
+def test_an_adopted_supervisor_ends_with_its_attempt(launcher):
+    """The daemon holds a pidfd of it."""
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('long')
+    assert launcher.line() == 'up'
+    pid = a.supervisor()
+    fd = os.pidfd_open(pid)
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'cancelled'
+    import select
+    assert select.select([fd], [], [], 20)[0]
+    os.close(fd)
+
+
+def test_an_idle_supervisor_is_killed(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+    [pid] = supervisors(launcher)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: supervisors(launcher) == [], 'its end')
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+
+
+def test_idle_supervisors_end_with_the_launcher(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    for a in [launcher.run('ok') for _ in range(5)]:
+        a.end()
+    pids = supervisors(launcher)
+    assert pids
+    assert launcher.leave() == 0
+    assert not any(alive(p) for p in pids)
+
+
+def test_idle_supervisors_do_not_stay(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.start().run('ok').end()
+    assert supervisors(launcher)
+    until(lambda: supervisors(launcher) == [], 'they go when there is nothing to do', 30)
+
+
+# ── a full disk ──
+
+@pytest.fixture
+def small(make):
+    """Its state directory is a file system of a megabyte."""
+    launcher = make()
+    state = os.path.join(launcher.tmp, 'state')
+    os.mkdir(state)
+    jobbers = pwd.getpwnam('jobbers')
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,mode=0700,uid={jobbers.pw_uid},gid={jobbers.pw_gid}', 'none', state], check=True)
+    launcher.ballast = os.path.join(state, 'ballast')
+    yield launcher
+    subprocess.run(['umount', '-l', state], check=True)
+
+
+def fill(launcher):
+    with open(launcher.ballast, 'wb', buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def test_full_disk_before_the_start(small):
+    small.define('ok', 'exit 0')
+    small.start()
+    fill(small)
+    a = small.run('ok')
+    until(lambda: 'cannot be started now' in small.log(), 'it says that it waits')
+    assert not a.started_exists and a.record() is None
+    os.unlink(small.ballast)
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
+def test_full_disk_before_the_start_and_given_up(small):
+    small.define('ok', 'echo ran >@BOX@')
+    small.start()
+    fill(small)
+    a = small.run('ok')
+    until(lambda: 'cannot be started now' in small.log(), 'it says that it waits')
+    a.channel.shutdown(socket.SHUT_WR)
+    assert a.end() is None and a.traces() == []
+
+
+def test_full_disk_at_the_end(small):
+    """What fits into the space that was kept is written; more is waited for."""
+    small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
+    small.define('large', 'echo up >@BOX@; read -r x <@TMP@/gate; head -c 100000 /dev/zero | tr "\\0" x >"$JOBBERS_RESULT"; echo text')
+    gate = os.path.join(small.tmp, 'gate')
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    small.start()
+    a = small.run('tiny')
+    assert small.line() == 'up'
+    fill(small)
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    assert a.end()['EXIT_STATUS'] == '4'
+    os.unlink(small.ballast)
+
+    a = small.run('large')
+    assert small.line() == 'up'
+    fill(small)
+    with open(gate, 'w') as f:
+        f.write('go\n')
+    until(lambda: 'cannot be written' in small.log(), 'it says that it waits')
+    assert a.record() is None and a.started_exists
+    os.unlink(small.ballast)
+    r = a.end()
+    assert r['EXIT_STATUS'] == '0' and r['result'] == b'x' * 100000
+
+
+# ── started by systemd ──
+
+class Listening:
+    """The launcher with a listening socket at descriptor 3, as jobbers-launcher.socket gives it."""
+
+    def __init__(self, launcher):
+        launcher.ask_names()
+        self.launcher = launcher
+        self.path = os.path.join(launcher.tmp, 'launcher.sock')
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(self.path)
+        os.chmod(self.path, 0o666)
+        listener.listen(5)
+        script = f'exec 3<&{listener.fileno()} {listener.fileno()}<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        with open(launcher.err_path, 'ab') as err:
+            self.process = subprocess.Popen(['bash', '-c', script, 'bash', RUN, '--launcher', *launcher.flags], pass_fds=[listener.fileno()],
+                                            stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=launcher.env)
+        listener.close()
+        launcher.process = self.process
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(self.path)
+        self.launcher.sock = s
+        return self.launcher.reply()
+
+    def close(self):
+        self.process.terminate()
+        assert self.process.wait(20) == 0
+        self.launcher.process = None
+
+
+def test_listening(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    service = Listening(launcher)
+    assert service.connect().verb == 0
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+    a = launcher.run('long')
+    assert launcher.line() == 'up'
+    # the next daemon waits until this one is gone
+    import select
+    first = launcher.sock
+    second = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    second.connect(service.path)
+    assert not select.select([second], [], [], 0.3)[0]
+    a.channel.close()
+    first.close()
+    launcher.sock = second
+    assert launcher.reply().verb == 0
+    a.supervisor()
+    a.say('STOP=cancelled\n')
+    assert a.end()['END_REASON'] == 'cancelled'
+    assert launcher.ask(FORGET, a).result == 0
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+    service.close()
+
+
+def test_listening_refuses_strangers(launcher):
+    launcher.define('ok', 'exit 0')
+    service = Listening(launcher)
+    code = f'''
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect({service.path!r})
+try:
+    r = s.recv(1000)
+except ConnectionResetError:
+    r = b""
+sys.exit(len(r) > 0)'''
+
+    def as_user(uid):
+        return subprocess.run(['/usr/bin/python3', '-c', code], user=uid, group=uid, extra_groups=[], timeout=20).returncode
+    assert as_user(ORDINARY_UID) == 0
+    assert as_user(pwd.getpwnam('jobbers-task').pw_uid) == 0
+    assert 'refused' in launcher.log()
+    assert as_user(pwd.getpwnam('jobbers').pw_uid) == 1
+    service.close()
+
+
+def test_nothing_to_listen_to(launcher):
+    r = subprocess.run([RUN, '--launcher', *launcher.flags], capture_output=True, text=True, env=launcher.env)
+    assert r.returncode != 0 and 'jobbers-launcher.socket' in r.stderr
+
+
+def test_directories_of_others_are_refused(launcher):
+    launcher.define('ok', 'exit 0')
+    launcher.ask_names()
+    os.makedirs(os.path.join(launcher.tmp, 'state', 'records'))
+    for spoil in (lambda d: os.chown(d, ORDINARY_UID, -1), lambda d: os.chmod(d, 0o777)):
+        d = os.path.join(launcher.tmp, 'state', 'records')
+        os.chown(d, 0, 0)
+        os.chmod(d, 0o750)
+        spoil(d)
+        r = subprocess.run([RUN, '--launcher', '--launcher-fd=0', *launcher.flags], capture_output=True, text=True, env=launcher.env)
+        assert r.returncode != 0
+    os.chmod(d, 0o750)
+    os.rename(d, d + '.real')
+    os.symlink(d + '.real', d)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    r = subprocess.run([RUN, '--launcher', f'--launcher-fd={theirs.fileno()}', *launcher.flags], capture_output=True, text=True,
+                       env=launcher.env, pass_fds=[theirs.fileno()])
+    assert r.returncode != 0 and 'records' in r.stderr
+
+
 # ── in a terminal ──
 
 def terminal(launcher, *words, **kw):
