@@ -182,6 +182,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 launcher_reply(l, q, -EPERM, sentence);
                 return;
         }
+        free(TAKE_PTR(sentence));       /* one that is not there is for the supervisor to report */
         bool scope = use_scope(l, d);
         if (d->launcher == LAUNCHER_SCOPE && !scope) {
                 launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
