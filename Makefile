@@ -192,6 +192,9 @@ check-systemd:
 ##: all of it: reboots, power cuts, thousands of tasks
 check-systemd-full:
 	@$(SYSTEMD_TESTS) --full
+##: what the README promises: check, then check-systemd; one result at the end
+test: $(PROGRAMS) $(UNIT_TESTS)
+	@tests/check layers unit api fault fuzz examples systemd
 ##: everything there is
 check-full: $(PROGRAMS) $(UNIT_TESTS)
 	@tests/check layers unit valgrind api fault fuzz examples san systemd-full
@@ -225,6 +228,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full coverage deps demo format tidy clean help
+.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/tests -type f -name '*.d' 2>/dev/null)

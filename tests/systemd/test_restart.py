@@ -9,7 +9,7 @@ import pytest
 
 # A fifo holds tasks without costing the emulated processors anything; a plain file in its place lets them through.
 HERE = "/var/lib/jobbers-task"
-WAIT = f"[ ! -p {HERE}/go ] || read -r _ <{HERE}/go"
+WAIT = f"[ ! -p {HERE}/go ] || read -r _ <{HERE}/go || true"
 # Tells its start and its pid, then waits: a second start would be seen.
 HOLD = """echo "$JOBBERS_TASK_ID $JOBBERS_ATTEMPT $$" >>/var/lib/jobbers-task/starts
 """ + WAIT + """
@@ -227,8 +227,8 @@ def as_specified(m, tasks, reasons):
     assert m.get(f"/task-status/{tasks['scheduled']}")["status"] == "scheduled"
 
 
-def test_power_cut(own_machine):
-    m = own_machine
+def test_power_cut(machine):
+    m = machine
     tasks = in_the_middle(m)
     m.cut()
     m.start()
