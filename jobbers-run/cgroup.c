@@ -222,9 +222,10 @@ static int signal_one(int dir_fd, int signal, const char *name, Pids *done) {
                 if (pids_have(done, now.p[i]))
                         continue;
                 _cleanup_close_ int pidfd = pidfd_open(now.p[i], 0);
-                if (pidfd < 0 || (name && !is_member(now.p[i], name)))
+                bool by_number = pidfd < 0 && errno == ENOSYS;          /* a sandbox, valgrind */
+                if ((pidfd < 0 && !by_number) || (name && !is_member(now.p[i], name)))
                         continue;
-                if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
+                if ((by_number ? kill(now.p[i], signal) : pidfd_send_signal(pidfd, signal, NULL, 0)) < 0)
                         continue;
                 r = pids_add(done, now.p[i]);
                 if (r < 0)
