@@ -55,7 +55,8 @@ LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
-PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
+# jobbersctl is built from the day it has all its verbs.
+PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(if $(shell grep -l '^int verb_reload(' jobbersctl/*.c),$(B)/jobbersctl)
 PYTHON   := /usr/bin/python3
 
 # A line for each step; V=1 shows the commands.

@@ -23,7 +23,7 @@ EXAMPLES := generate_report bulk_import send_email
 ##: install under DESTDIR and prefix; without DESTDIR also the users, the directories and the token
 install: all
 	$(INSTALL_PROGRAM) $(DESTDIR)$(sbindir) $(B)/jobbersd
-	$(INSTALL_PROGRAM) $(DESTDIR)$(bindir) $(B)/jobbers-run $(B)/jobbersctl
+	$(INSTALL_PROGRAM) $(DESTDIR)$(bindir) $(filter-out %/jobbersd,$(PROGRAMS))
 	$(call install_units,$(wildcard units/*.service units/*.socket units/*.slice),$(unitdir))
 	$(call install_units,$(wildcard units/user/*),$(userunitdir))
 	install -D -m 0644 units/jobbers.sysusers $(DESTDIR)$(sysusersdir)/jobbers.conf
