@@ -56,7 +56,7 @@ LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
 # jobbersctl is built from the day it has all its verbs.
-PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(if $(shell grep -l '^int verb_reload(' jobbersctl/*.c),$(B)/jobbersctl)
+PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(if $(shell grep -l '^int verb_reload\b' jobbersctl/*.c),$(B)/jobbersctl)
 PYTHON   := /usr/bin/python3
 
 # A line for each step; V=1 shows the commands.
