@@ -4,6 +4,7 @@ its promises at the end (status 0, nothing left behind).
 Waiting is for events: READY=1, lines that tasks write into a FIFO ("box"), ?wait= of /task-status. `until` is for the few facts that
 nobody announces.
 """
+import atexit
 import http.client
 import json
 import os
@@ -24,6 +25,24 @@ TREE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.abspath(os.environ.get('JOBBERS_BUILD', os.path.join(TREE, 'build')))
 FINAL = ('completed', 'failed', 'cancelled', 'stalled', 'dropped')
 ORDINARY_UID = 65534
+
+
+def programs_dir():
+    """Where the programs are run from: BUILD, or a copy when that lies where ordinary users cannot go (a checkout below /root)."""
+    path = BUILD
+    while path != '/':
+        if not os.stat(path).st_mode & 0o001:
+            copy = tempfile.mkdtemp(prefix='jobbers-programs-')
+            atexit.register(shutil.rmtree, copy, True)
+            os.chmod(copy, 0o755)
+            for name in ('jobbersd', 'jobbers-run'):
+                shutil.copy(os.path.join(BUILD, name), copy)
+            return copy
+        path = os.path.dirname(path)
+    return BUILD
+
+
+PROGRAMS = programs_dir() if os.geteuid() == 0 else BUILD
 PATIENCE = float(os.environ.get('JOBBERS_TEST_PATIENCE', '20'))
 
 
@@ -324,7 +343,7 @@ class Daemon(Client):
     # ── the process ──
 
     def command(self):
-        argv = [os.path.join(BUILD, 'jobbersd'), '--' + self.mode]
+        argv = [os.path.join(PROGRAMS, 'jobbersd'), '--' + self.mode]
         for k, v in self.settings.items():
             for one in v if isinstance(v, list) else [v]:
                 argv.append(f'--{k}' if one is True else f'--{k}={one}')

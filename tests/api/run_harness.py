@@ -12,11 +12,13 @@ import subprocess
 import tempfile
 import time
 
+from harness import PROGRAMS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.abspath(os.environ.get('JOBBERS_BUILD', os.path.join(TREE, 'build')))
 PATIENCE = float(os.environ.get('JOBBERS_TEST_PATIENCE', '20'))
-RUN = os.path.join(BUILD, 'jobbers-run')
+RUN = os.path.join(PROGRAMS, 'jobbers-run')
 ORDINARY_UID = 65534
 CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
