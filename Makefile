@@ -215,6 +215,9 @@ tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
 
 # ── benchmarks ──
+##: no-op tasks a second beside a bare posix_spawn loop, in one run
+bench: $(PROGRAMS)
+	@JOBBERS_BUILD=$(abspath $(B)) bench/tasks
 $(B)/bench-store: bench/bench-store.c $(call archives,store)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
@@ -229,6 +232,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage deps demo format tidy clean help
+.PHONY: bench all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/tests -type f -name '*.d' 2>/dev/null)
