@@ -196,7 +196,7 @@ static void full_disk(void **state) {
         log_set_level(LOG_CRIT);
         clock_shift(0, 0);
         assert_non_null(mkdtemp(dir));
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
             mount("tmpfs", dir, "tmpfs", 0, "size=4m") < 0) {
                 (void) rmdir(dir);
                 free(f);

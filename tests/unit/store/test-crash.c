@@ -106,7 +106,7 @@ static int tiny_setup(void **state) {
         assert_non_null(mkdtemp(t->f.directory));
         snprintf(t->f.path, sizeof t->f.path, "%s/jobbers.db", t->f.directory);
         /* In a mount namespace of our own: nothing is left behind, whatever happens. */
-        t->mounted = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        t->mounted = unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
                      mount("tmpfs", t->f.directory, "tmpfs", MS_NOSUID | MS_NODEV, "size=6m,mode=0700") == 0;
         if (!t->mounted)
                 print_message("no tiny disk can be mounted here: %s\n", strerror(errno));
