@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/str.h"
-#include "jobbers-run/process.h"
 #include "launch/wire.h"
 
 /* What the supervisor says to the init. */

@@ -10,32 +10,19 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/str.h"
 #include "launch/wire.h"
 
 #define PASSES 16
 #define DEPTH_MAX 100000        /* no chain of parents is longer: pid numbers might be recycled into a ring while we walk */
 
-/* The parent, 0 when there is no such process. Field 4 of stat, after the name in brackets, which may hold anything. */
-static pid_t parent_of(pid_t pid) {
-        char path[64], buf[512];
-        snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
-        if (n <= 0)
-                return 0;
-        buf[n] = '\0';
-        int parent;
-        char *end = strrchr(buf, ')');
-        return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
-}
-
 static bool tree_holds(Containment *c, pid_t pid) {
         pid_t self = getpid();
         for (unsigned depth = 0; pid > 1 && depth < DEPTH_MAX; depth++) {
                 if (pid == self)
                         return depth > 0;
-                pid = parent_of(pid);
+                pid = process_parent(pid);
         }
         return false;
 }

@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/str.h"
-#include "jobbers-run/process.h"
 
 #define KILL_WAIT (10 * USEC_PER_SEC)           /* then the daemon is told, and asks again */
 

@@ -14,12 +14,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "model/log-mark.h"
 
 #define CHUNK (64 * 1024)
 #define FINISH_MAX (1024 * 1024)        /* a pipe holds less; more comes only from somebody outside who holds its other end */
 #define LINE_MAX_BYTES (48 * 1024)      /* as journald */
-#define MARK_FORMAT "-- jobbers: the oldest %llu bytes of this log were cut --\n"
-#define MARK_SCAN "-- jobbers: the oldest %llu bytes of this log were cut --"
 
 /* ── the file ── */
 
@@ -45,22 +44,6 @@ static int rename_as_daemon(const Place *p, const char *from, const char *to) {
         return r;
 }
 
-/* Bytes cut so far, from the first line, and that line's length. */
-static uint64_t mark_read(int fd, size_t *ret_len) {
-        char line[128];
-        unsigned long long cut;
-        *ret_len = 0;
-        ssize_t n = pread(fd, line, sizeof line - 1, 0);
-        if (n <= 0)
-                return 0;
-        line[n] = '\0';
-        char *end = strchr(line, '\n');
-        if (!end || sscanf(line, MARK_SCAN, &cut) != 1)
-                return 0;
-        *ret_len = (size_t) (end + 1 - line);
-        return cut;
-}
-
 static int file_open(Output *o) {
         struct stat st;
         int fd = open_as_daemon(o->job->place, o->file, O_RDWR | O_CREAT | O_APPEND);
@@ -78,15 +61,15 @@ static int file_open(Output *o) {
 /* Keeps the newest half, from the next whole line on, in a new file which replaces the old one: whoever reads that goes on undisturbed. */
 static int file_cut(Output *o) {
         _cleanup_free_ char *buf = malloc(CHUNK);
-        char new_name[sizeof o->file + 4], mark[128];
-        size_t mark_len;
+        char new_name[sizeof o->file + 4], mark[LOG_MARK_MAX];
+        uint64_t mark_len;
         int r;
 
         if (!buf)
                 return -ENOMEM;
-        uint64_t cut = mark_read(o->file_fd, &mark_len);
+        uint64_t cut = log_mark_read(o->file_fd, &mark_len);
         uint64_t from = o->size - MIN(o->cap / 2, o->size);
-        from = MAX(from, (uint64_t) mark_len);
+        from = MAX(from, mark_len);
         ssize_t n = pread(o->file_fd, buf, CHUNK, (off_t) from);
         if (n > 0) {
                 char *end = memchr(buf, '\n', (size_t) n);
@@ -99,9 +82,9 @@ static int file_cut(Output *o) {
         _cleanup_close_ int to = open_as_daemon(o->job->place, new_name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
         if (to < 0)
                 return to;
-        int k = snprintf(mark, sizeof mark, MARK_FORMAT, (unsigned long long) cut);
-        r = fd_write_all(to, mark, (size_t) k);
-        uint64_t size = (uint64_t) k;
+        size_t k = log_mark_format(mark, cut);
+        r = fd_write_all(to, mark, k);
+        uint64_t size = k;
         for (uint64_t at = from; r >= 0 && (n = pread(o->file_fd, buf, CHUNK, (off_t) at)) > 0; at += (uint64_t) n) {
                 r = fd_write_all(to, buf, (size_t) n);
                 size += (uint64_t) n;

@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/str.h"
-#include "jobbers-run/process.h"
 
 #define NOTES_EVERY (100 * USEC_PER_MSEC)
 #define WORDS_AT_ONCE 16

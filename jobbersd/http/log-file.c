@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "model/log-mark.h"
 
 int log_file_init(LogFile *f, const char *dir, const Ulid *id) {
         char name[ULID_STR_MAX];
@@ -26,23 +27,6 @@ void log_file_done(LogFile *f) {
         f->dir = (free(f->dir), NULL);
 }
 
-/* Bytes cut since the beginning by the mark in the first line, and the mark's own length. */
-static uint64_t read_mark(int fd, uint64_t *ret_len) {
-        char line[128];
-        unsigned long long cut;
-        ssize_t n = pread(fd, line, sizeof line - 1, 0);
-
-        *ret_len = 0;
-        if (n <= 0)
-                return 0;
-        line[n] = '\0';
-        char *end = strchr(line, '\n');
-        if (!end || sscanf(line, "-- jobbers: the oldest %llu bytes of this log were cut --", &cut) != 1)
-                return 0;
-        *ret_len = (uint64_t) (end + 1 - line);
-        return cut;
-}
-
 static int open_file(LogFile *f) {
         struct stat st;
         uint64_t mark;
@@ -52,7 +36,7 @@ static int open_file(LogFile *f) {
                 return -errno;
         if (fstat(fd, &st) < 0)
                 st.st_size = 0;
-        uint64_t cut = read_mark(fd, &mark);
+        uint64_t cut = log_mark_read(fd, &mark);
         /* Seen nothing yet, or seen less than was cut: from the mark on, so that the reader is told. */
         f->at = f->seen > cut ? f->seen - cut + mark : 0;
         if (f->at > (uint64_t) st.st_size)

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/str.h"
 
 #define RECORD_OVERHEAD (64 * 1024)
@@ -139,27 +140,6 @@ static int attempt_connect(LaunchAttempt *a) {
                 return -EAGAIN;
         }
         return 0;
-}
-
-/* Field 22 of /proc/PID/stat: when the process was started, in clock ticks since boot. 0 unknown. */
-static uint64_t process_start_time(pid_t pid) {
-        _cleanup_free_ char *text = NULL;
-        char path[64];
-        size_t len;
-        uint64_t value;
-
-        snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
-        if (fd_read_file_at(AT_FDCWD, path, 4096, &text, &len) < 0)
-                return 0;
-        char *at = strrchr(text, ')');          /* the name before it may hold anything */
-        for (unsigned field = 2; at && field < 22; field++)
-                at = strchr(at + 1, ' ');
-        if (!at)
-                return 0;
-        char *end = strchr(at + 1, ' ');
-        if (end)
-                *end = '\0';
-        return parse_u64(at + 1, &value) < 0 ? 0 : value;
 }
 
 void attempt_state_line(LaunchAttempt *a, char *lines) {
