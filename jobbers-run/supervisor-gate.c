@@ -124,7 +124,7 @@ int supervisor_start(Supervisor *s, char **ret_sentence) {
                         .reset_oom_score = s->box.scope && j->place->privileged,
                         .failure = s->failure,
                 };
-                usec_t now = clock_boot();
+                usec_t now = s->begun_at = clock_boot();
                 s->record.started_at = s->record.heartbeat_at = clock_wall();
                 s->timeout_at = deadline_after(now, j->definition->timeout);
                 s->beat_limit = deadline_after(now, j->definition->max_heartbeat_interval);

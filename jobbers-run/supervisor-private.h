@@ -35,8 +35,8 @@ typedef struct Supervisor {
         StopReason stop;        /* the first reason; own decisions included */
         int wait_status;
         int term_fd;            /* in a scope: systemd's SIGTERM; else -1 */
-        bool main_ended, no_children, killed, complained, reminded;
-        usec_t timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
+        bool main_ended, no_children, killed, complained, reminded, extended;
+        usec_t begun_at, timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
         /* of all that were reaped */
         int64_t cpu_usec, rss_max, blocks_read, blocks_written;
 } Supervisor;

@@ -66,6 +66,8 @@ static void stop(Supervisor *s, StopReason reason, usec_t now) {
         if (s->phase != PHASE_RUNNING)
                 return;
         s->stop = reason;
+        if (reason == STOP_TIMEOUT && s->extended)
+                s->record.allowed = s->timeout_at - s->begun_at;
         if (reason == STOP_TIMEOUT || reason == STOP_STALLED)
                 uplink_stopping(&s->uplink, reason);
         end_begin(s, now);
@@ -91,8 +93,10 @@ static void take_notify(Supervisor *s, usec_t now) {
                         uplink_status(&s->uplink, message.status);
                 if (message.progress >= 0)
                         uplink_progress(&s->uplink, message.progress);
-                if (message.extend > 0 && s->timeout_at != USEC_INFINITY)
-                        s->timeout_at = MAX(s->timeout_at, deadline_after(now, message.extend));
+                if (message.extend > 0 && deadline_after(now, message.extend) > s->timeout_at) {
+                        s->timeout_at = deadline_after(now, message.extend);
+                        s->extended = true;
+                }
                 notify_datagram_close(&datagram);
         }
 }

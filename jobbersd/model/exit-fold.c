@@ -29,6 +29,16 @@ static int error_set(Outcome *o, char *sentence) {
         return sentence ? 0 : -ENOMEM;
 }
 
+static char *timeout_sentence(const ExitRecord *r, const Definition *d) {
+        char span[CLOCK_STR_MAX], more[CLOCK_STR_MAX];
+        if (!d || d->timeout == USEC_INFINITY)
+                return strdup("timed out");
+        clock_format_span(d->timeout, span);
+        if (r->allowed <= d->timeout)
+                return str_new("timed out after %s", span);
+        return str_new("timed out after %s (TimeoutSec=%s and the time it had asked for)", clock_format_span(r->allowed, more), span);
+}
+
 /* What became of a failure, where only we have words for it. */
 static char *default_sentence(const Facts *f, EndReason reason) {
         const ExitRecord *r = f->record;
@@ -37,7 +47,7 @@ static char *default_sentence(const Facts *f, EndReason reason) {
 
         switch (reason) {
         case END_TIMEOUT:
-                return d && d->timeout != USEC_INFINITY ? str_new("timed out after %s", clock_format_span(d->timeout, span)) : strdup("timed out");
+                return timeout_sentence(r, d);
         case END_STALLED:
                 return d && d->max_heartbeat_interval != USEC_INFINITY
                                ? str_new("stalled: no heartbeat for %s", clock_format_span(d->max_heartbeat_interval, span))

@@ -31,6 +31,7 @@ static const Field fields[] = {
         { "STARTED_AT", FIELD_TIME, AT(started_at), .required = true },
         { "ENDED_AT", FIELD_TIME, AT(ended_at), .required = true },
         { "HEARTBEAT_AT", FIELD_TIME, AT(heartbeat_at) },
+        { "ALLOWED_USEC", FIELD_TIME, AT(allowed) },
         { "END_REASON", FIELD_REASON, AT(end_reason), .required = true },
         { "EXIT_STATUS", FIELD_INT, AT(exit_status), -1, 255, .required = true },
         { "TERM_SIGNAL", FIELD_INT, AT(term_signal), 0, 64, .required = true },

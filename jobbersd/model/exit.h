@@ -14,6 +14,7 @@ typedef struct ExitRecord {
         char boot_id[33];
         usec_t started_at, ended_at;    /* wall */
         usec_t heartbeat_at;            /* last one, wall; 0 none */
+        usec_t allowed;                 /* span: how long it might take in the end, when it had asked for more than TimeoutSec=; 0: it had not */
         EndReason end_reason;
         int exit_status;                /* -1: did not exit */
         int term_signal;                /* 0: not killed by one */

@@ -422,6 +422,12 @@ def test_timeout_is_extended(anywhere):
     assert anywhere.start().run('slow').end()['END_REASON'] == 'exit'
 
 
+def test_an_extended_timeout_expires_too(anywhere):
+    anywhere.define('slower', NOTIFY % 's.send(b"EXTEND_TIMEOUT_USEC=700000"); time.sleep(1000)', TimeoutSec='400ms')
+    r = anywhere.start().run('slower').end()
+    assert r['END_REASON'] == 'timeout' and 700_000 <= int(r['ALLOWED_USEC']) < 60_000_000, r
+
+
 def test_stalled(anywhere):
     anywhere.define('quiet', NOTIFY % 's.send(b"WATCHDOG=1"); time.sleep(1000)', MaxHeartbeatIntervalSec='500ms')
     a = anywhere.start().run('quiet')

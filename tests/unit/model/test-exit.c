@@ -14,7 +14,7 @@
 /* ── the record ── */
 
 static ExitRecord example(void) {
-        ExitRecord r = { .attempt = 3, .boot_id = BOOT, .started_at = 1000, .ended_at = 2000, .heartbeat_at = 1500, .end_reason = END_EXIT,
+        ExitRecord r = { .attempt = 3, .boot_id = BOOT, .started_at = 1000, .ended_at = 2000, .heartbeat_at = 1500, .allowed = 77, .end_reason = END_EXIT,
                          .exit_status = 75, .progress = 40, .cpu_usec = 123, .memory_peak = -1, .io_read = 0, .io_write = 5, .oom_kills = -1, .pids_peak = 2 };
         assert_int_equal(ulid_parse("01JBKR2E5F3G4H5J6K7M8N9P0Q", &r.task_id), 0);
         return r;
@@ -36,7 +36,7 @@ static void there_and_back(void **state) {
         assert_memory_equal(&back.task_id, &r.task_id, sizeof r.task_id);
         assert_int_equal(back.attempt, 3);
         assert_string_equal(back.boot_id, BOOT);
-        assert_true(back.started_at == 1000 && back.ended_at == 2000 && back.heartbeat_at == 1500);
+        assert_true(back.started_at == 1000 && back.ended_at == 2000 && back.heartbeat_at == 1500 && back.allowed == 77);
         assert_true(back.end_reason == END_EXIT && back.exit_status == 75 && back.term_signal == 0 && back.progress == 40);
         assert_string_equal(back.status_text, "half way = €");
         assert_string_equal(back.error, "");
@@ -245,6 +245,7 @@ typedef struct Fold {
         const char *error;              /* NULL: none */
         const char *type;
         usec_t delay;
+        usec_t allowed;                 /* with the time it had asked for */
 } Fold;
 
 static void fold_one(const Fold *f, size_t i) {
@@ -258,6 +259,7 @@ static void fold_one(const Fold *f, size_t i) {
         r.result = (char *) f->result;
         r.result_len = f->result ? strlen(f->result) : 0;
         r.error = (char *) f->own;
+        r.allowed = f->allowed;
         assert_int_equal(exit_fold(f->reason == END_HOST_LOST ? NULL : &r, "its host went down", d, f->stop, f->retry_attempt, MAX_RESULT, 0, &o), 0);
         if (o.event != f->event || o.end_reason != f->reason || o.delay != f->delay || !f->error != !o.error || (f->error && !STREQ(f->error, o.error)) ||
             !f->type != !o.error_type || (f->type && !STREQ(f->type, o.error_type)) || (o.event == LIFE_COMPLETE) != !!o.results)
@@ -299,6 +301,8 @@ static void fold(void **state) {
                 { "RetryOn=137\n", END_OOM, 137, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
                 { "TimeoutSec=2min\nRetryOn=\n", END_TIMEOUT, .signal = SIGTERM, .event = LIFE_RETRY, .error = "timed out after 2min" },
                 { "TimeoutSec=2min\n", END_TIMEOUT, 0, .stop = STOP_TIMEOUT, .event = LIFE_RETRY, .error = "timed out after 2min" },
+                { "TimeoutSec=2min\n", END_TIMEOUT, .signal = SIGTERM, .event = LIFE_RETRY, .allowed = 150 * S,
+                  .error = "timed out after 2min 30s (TimeoutSec=2min and the time it had asked for)" },
                 { "TimeoutSec=2min\n", END_TIMEOUT, 1, .result = TYPED, .event = LIFE_RETRY, .error = "it moved", .type = "Gone" },
                 /* Delays: retry 1 waits b·2, retry 3 b·8, never more than the cap. */
                 { "RetryDelaySec=10\n", END_EXIT, 75, .event = LIFE_RETRY_LATER, .error = "exit status 75 (TEMPFAIL)", .delay = 20 * S },
