@@ -23,6 +23,9 @@ endif
 prefix      ?= /usr
 sbindir     ?= $(prefix)/sbin
 bindir      ?= $(prefix)/bin
+libdir      ?= $(prefix)/lib
+includedir  ?= $(prefix)/include
+pythondir   ?= $(prefix)/lib/python3/dist-packages
 libexecdir  ?= $(prefix)/libexec
 mandir      ?= $(prefix)/share/man
 unitdir     ?= /usr/lib/systemd/system
@@ -57,6 +60,7 @@ LIBS_http     := -lmicrohttpd
 
 # jobbersctl is built from the day it has all its verbs.
 PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(if $(shell grep -l '^int verb_reload\b' jobbersctl/*.c),$(B)/jobbersctl)
+LIBRARY  := $(B)/libjobbers.so
 PYTHON   := /usr/bin/python3
 
 # A line for each step; V=1 shows the commands.
@@ -67,8 +71,8 @@ Q   := @
 SAY := @printf '  %-4s %s\n'
 endif
 
-##: build the programs and the manual pages
-all: $(PROGRAMS) man
+##: build the programs, the library and the manual pages
+all: $(PROGRAMS) $(LIBRARY) man
 
 # ── groups ──
 define group
@@ -103,6 +107,20 @@ OBJ_ctl      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersctl/*.c))
 $(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
 	$(SAY) LD $@
 	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
+
+# ── libjobbers: with the few files of base and model that it needs; libcurl is loaded by it when needed (libjobbers/curl.h) ──
+OBJ_lib := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libjobbers/*.c) $(addprefix jobbersd/base/,str.c parse.c clock.c fd.c fd-socket.c ulid.c) \
+                                       $(addprefix jobbersd/model/,result.c utf8.c))
+$(B)/libjobbers.so.0: $(OBJ_lib) libjobbers/libjobbers.map
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDOURS)) $(LDFLAGS) -shared -Wl,-z,defs -Wl,-soname,libjobbers.so.0 \
+	  -Wl,--version-script=libjobbers/libjobbers.map -o $@ $(OBJ_lib) -ljansson
+$(B)/libjobbers.so: $(B)/libjobbers.so.0
+	$(Q)ln -sf libjobbers.so.0 $@
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) -fPIC $(WARN) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -234,4 +252,4 @@ include packaging/install.mk
 
 .PHONY: bench all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage deps demo format tidy clean help
 .SECONDARY:
--include $(shell find $(B)/obj $(B)/tests -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/pic $(B)/tests -type f -name '*.d' 2>/dev/null)
