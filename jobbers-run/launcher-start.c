@@ -100,7 +100,7 @@ static bool use_scope(Launcher *l, const Definition *d) {
 }
 
 static OutputKind output_kind(const Launcher *l, bool scope) {
-        return !l->has_journal ? OUTPUT_FILE : scope ? OUTPUT_JOURNAL_STREAM : OUTPUT_JOURNAL_RELAY;
+        return !l->has_journal ? OUTPUT_FILE : scope && l->place.privileged ? OUTPUT_JOURNAL_STREAM : OUTPUT_JOURNAL_RELAY;
 }
 
 /* ── fork ── */

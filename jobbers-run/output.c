@@ -7,18 +7,19 @@
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <syslog.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/journal.h"
 #include "model/log-mark.h"
 
 #define CHUNK (64 * 1024)
 #define FINISH_MAX (1024 * 1024)        /* a pipe holds less; more comes only from somebody outside who holds its other end */
 #define LINE_MAX_BYTES (48 * 1024)      /* as journald */
+#define JOURNAL_PATIENCE (5 * USEC_PER_SEC)     /* a journald that takes nothing in for so long holds up no task any longer */
 
 /* ── the file ── */
 
@@ -153,6 +154,8 @@ static void line_send(Output *o, const char *line, size_t n) {
 #undef FIELD
         if (sd_journal_sendv(fields, ARRAY_SIZE(fields)) < 0)
                 o->dropped += n;
+        else
+                o->said = true;
 }
 
 static void journal_add(Output *o, const char *data, size_t n) {
@@ -174,6 +177,12 @@ static void journal_add(Output *o, const char *data, size_t n) {
         }
 }
 
+static void journal_tell(const Output *o, int r) {
+        if (r == -ETIMEDOUT)
+                log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, 0,
+                         "journald has not taken in all of its output yet; its log may be incomplete for now");
+}
+
 /* ── both ── */
 
 int output_open(Output *o, const Job *job) {
@@ -183,7 +192,9 @@ int output_open(Output *o, const Job *job) {
         o->kind = job->output;
         o->cap = MAX(job->settings->max_log, (uint64_t) 4096);
         if (o->kind == OUTPUT_JOURNAL_STREAM) {
-                o->task_fd = sd_journal_stream_fd(job->definition->name, LOG_INFO, 0);
+                char unit[ULID_STR_MAX + 48], task[ULID_STR_MAX];
+                snprintf(unit, sizeof unit, "jobbers-task-%s-%u.scope", ulid_format(&job->task_id, task), job->attempt);
+                o->task_fd = journal_stream_open(job->definition->name, unit);
                 if (o->task_fd >= 0)
                         return 0;
                 o->kind = OUTPUT_JOURNAL_RELAY;         /* journald may be restarting: its datagram socket stays */
@@ -203,7 +214,8 @@ int output_open(Output *o, const Job *job) {
 }
 
 void output_started(Output *o) {
-        o->task_fd = fd_close(o->task_fd);
+        if (o->kind != OUTPUT_JOURNAL_STREAM)
+                o->task_fd = fd_close(o->task_fd);
 }
 
 static ssize_t pump(Output *o) {
@@ -235,6 +247,10 @@ void output_finish(Output *o) {
                 total += (size_t) n;
         if (o->line_len > 0)
                 line_send(o, o->line, o->line_len);
+        if (o->kind == OUTPUT_JOURNAL_STREAM && o->task_fd >= 0)
+                journal_tell(o, journal_stream_settle(o->task_fd, JOURNAL_PATIENCE));
+        else if (o->said)
+                journal_tell(o, journal_messages_settle(JOURNAL_PATIENCE));
         if (o->dropped > 0)
                 log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, 0, "%llu bytes of its output could not be kept",
                          (unsigned long long) o->dropped);

@@ -1,7 +1,8 @@
 /* output.h: where a task's standard output and error go (SPEC 4, Logs).
  *
  * Into the journal directly where a scope marks the lines; else through a pipe to us, and on to the journal with the task's fields or to
- * log_dir/ID.log. That file is capped by cutting its oldest half; nothing about it ever stops or slows the task's end. */
+ * log_dir/ID.log. That file is capped by cutting its oldest half; nothing about it ever stops the task. An attempt is over when journald has
+ * read what it printed. */
 #pragma once
 
 #include "jobbers-run/job.h"
@@ -9,7 +10,7 @@
 typedef struct Output {
         const Job *job;
         OutputKind kind;
-        int task_fd;            /* for the child; closed by output_started */
+        int task_fd;            /* for the child; ours is closed by output_started, the journal's at the end */
         int read_fd;            /* of the pipe, -1 without one or at its end */
         int file_fd;            /* opened on the first byte */
         bool file_failed;
@@ -17,6 +18,7 @@ typedef struct Output {
         uint64_t size, cap, cut, dropped;
         char *line;             /* journal relay: an unfinished line */
         size_t line_len;
+        bool said;              /* something, to journald */
 } Output;
 
 #define OUTPUT_INIT ((Output) { .task_fd = -1, .read_fd = -1, .file_fd = -1 })

@@ -149,6 +149,26 @@ def test_output_is_in_the_journal(machine):
     assert "to stdout" in log and "to stderr" in log and "no newline" in log
 
 
+def test_logs_are_complete_when_a_task_is_final(machine):
+    """Also those of processes that are gone when journald looks at who they were, and a last line that has no end."""
+    machine.define("brief", "for i in $(seq 60); do /bin/echo line $i; done; /bin/echo -n the end")
+    record = machine.run("brief")
+    wanted = [f"line {i}" for i in range(1, 61)] + ["the end"]
+    assert [line for line in machine.get(f"/task/{record['id']}/logs").splitlines() if line in wanted] == wanted
+    by_unit = machine.sh(f"journalctl -q -b -o cat SYSLOG_IDENTIFIER=brief _SYSTEMD_UNIT={record['scope']}")
+    assert by_unit.splitlines() == wanted
+    # With a journald that does not come to it: the task waits for its log, as long as it can.
+    machine.define("late", "echo late; echo -n later")
+    machine.sh("systemctl kill -s STOP systemd-journald")
+    try:
+        late = machine.submit("late")
+        machine.wait(f"[ -e /var/lib/jobbers/records/{late}.1.started ] && ! pgrep -u jobbers-task")
+    finally:
+        machine.sh("systemctl kill -s CONT systemd-journald")
+    machine.final(late)
+    assert machine.sh("journalctl -q -b -o cat SYSLOG_IDENTIFIER=late").splitlines() == ["late", "later"]
+
+
 def test_logs_can_be_followed(machine):
     machine.define("chat", "for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done")
     task = machine.submit("chat")
