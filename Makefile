@@ -169,18 +169,31 @@ check-api: $(PROGRAMS)
 ##: crashes, full disks, kill -9
 check-fault: $(PROGRAMS)
 	@$(PYTEST) tests/fault
-# Fuzzed readers: replayed over their corpus by check-fuzz; `make FUZZ=1 fuzz-NAME` runs one for a minute under libFuzzer.
-FUZZERS := $(patsubst tests/fuzz/fuzz-%.c,$(B)/tests/fuzz/fuzz-%,$(wildcard tests/fuzz/fuzz-*.c))
-$(B)/tests/fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(if $(FUZZ),,tests/fuzz/replay.c) $(call archives,model)
-	@mkdir -p $(@D)
-	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(call libs,model)
+# Fuzzed readers: replayed over their corpus by check-fuzz; `make FUZZ=1 fuzz-NAME` runs one for a minute under libFuzzer. Each links the
+# group it reads for (model unless said) and what is below it; that of the launcher includes two of jobbers-run's files itself.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
+FUZZERS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
+FUZZ_GROUP_http   := http
+FUZZ_GROUP_schema := http
+FUZZ_OBJ_launcher := $(filter-out $(patsubst %,$(B)/obj/jobbers-run/%.o,main launcher launcher-start),$(OBJ_run))
+define fuzzer
+$(B)/tests/fuzz/fuzz-$(1): tests/fuzz/fuzz-$(1).c $(if $(FUZZ),,tests/fuzz/replay.c) $(FUZZ_OBJ_$(1)) $(call archives,$(or $(FUZZ_GROUP_$(1)),model))
+	@mkdir -p $$(@D)
+	$$(SAY) LD $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(OURFLAGS) $$(WARN) $$(CPPFLAGS) -MMD -MP $$(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $$@ $$(filter-out %.h,$$^) $(call libs,$(or $(FUZZ_GROUP_$(1)),model))
+endef
+$(foreach f,$(FUZZ_NAMES),$(eval $(call fuzzer,$(f))))
 ##: the fuzzers' corpora, replayed
 check-fuzz: $(FUZZERS)
 	@tests/fuzz/replay-all $(FUZZERS)
 fuzz-%: $(B)/tests/fuzz/fuzz-%
 	@mkdir -p $(B)/corpus/$*
 	$< -max_total_time=$(or $(SECONDS),60) -timeout=5 $(B)/corpus/$* tests/fuzz/corpus/$*
+##: every fuzzer under libFuzzer for RUNS executions (100000)
+fuzz-all:
+	@$(MAKE) --no-print-directory FUZZ=1 fuzz-all-runs
+fuzz-all-runs: $(FUZZERS)
+	@tests/fuzz/run-all $(or $(RUNS),100000) $(FUZZERS)
 
 ##: the three example tasks
 check-examples:
@@ -250,6 +263,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: bench all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage deps demo format tidy clean help
+.PHONY: bench all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage fuzz-all fuzz-all-runs deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/pic $(B)/tests -type f -name '*.d' 2>/dev/null)

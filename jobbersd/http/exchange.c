@@ -146,6 +146,8 @@ static enum MHD_Result answer(Exchange *x) {
         (void) MHD_add_response_header(response, "Cache-Control", "no-store");
         if (x->reply.status == 401)
                 (void) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+        if (x->closing)
+                (void) MHD_add_response_header(response, "Connection", "close");
         if (x->reply.allow[0])
                 (void) MHD_add_response_header(response, "Allow", x->reply.allow);
         if (x->cors) {
@@ -249,6 +251,44 @@ static bool is_preflight(const Exchange *x, const char *method) {
         return STREQ(method, "OPTIONS") && x->cors && header(x, "Access-Control-Request-Method");
 }
 
+/* What is said twice, or in two ways, is understood in one way here and in another by a proxy in front of us: who can choose which of two
+ * lengths counts chooses where the next request begins. */
+typedef struct Said {
+        unsigned host, length, encoding, type, authorization, origin;
+} Said;
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
+        Said *s = cls;
+        const struct {
+                const char *name;
+                unsigned *n;
+        } once[] = { { "Host", &s->host }, { "Content-Length", &s->length }, { "Transfer-Encoding", &s->encoding }, { "Content-Type", &s->type },
+                     { "Authorization", &s->authorization }, { "Origin", &s->origin } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(once); i++)
+                if (strcasecmp(key, once[i].name) == 0 && ++*once[i].n > 1)
+                        return MHD_NO;
+        return MHD_YES;
+}
+
+static bool check_framing(Exchange *x) {
+        const char *encoding = header(x, "Transfer-Encoding");
+        Said said = {};
+
+        (void) MHD_get_connection_values(x->conn->mhd, MHD_HEADER_KIND, count_header, &said);
+        if (said.host > 1 || said.length > 1 || said.encoding > 1 || said.type > 1 || said.authorization > 1 || said.origin > 1)
+                reply_error(&x->reply, 400, "the request has the header %s twice",
+                            said.host > 1 ? "Host" : said.length > 1 ? "Content-Length" : said.encoding > 1 ? "Transfer-Encoding" :
+                            said.type > 1 ? "Content-Type" : said.authorization > 1 ? "Authorization" : "Origin");
+        else if (said.length > 0 && said.encoding > 0)
+                reply_error(&x->reply, 400, "the request has both Content-Length and Transfer-Encoding, so its length is not certain");
+        else if (encoding && strcasecmp(encoding, "chunked") != 0)
+                reply_error(&x->reply, 400, "the Transfer-Encoding of a body can only be chunked");
+        else
+                return true;
+        return false;
+}
+
 static bool check_body_headers(Exchange *x) {
         const char *length = header(x, "Content-Length"), *encoding = header(x, "Transfer-Encoding");
         uint64_t n = 0, max = x->conn->http->settings->max_body;
@@ -339,6 +379,10 @@ static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *ur
         *con_cls = x;
         c->exchange = x;
         conn_busy(c);
+        if (!check_framing(x)) {
+                x->refused = x->closing = true;         /* where its body ends nobody knows */
+                return answer(x);
+        }
         x->refused = !admit(x, method);
         if (!x->refused) {
                 size_t before = x->request.n_query;

@@ -57,6 +57,7 @@ struct Exchange {
         Conn *conn;
         ExchangeState state;
         bool refused;                   /* the answer was there before the body: the rest is thrown away */
+        bool closing;                   /* the connection ends with this answer */
         bool again;                     /* REPLY_CONTINUE: another step after the commit */
         bool counted;                   /* in pool->waiting */
         const char *cors;               /* the allowed Origin; MHD's */
