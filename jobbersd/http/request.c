@@ -55,6 +55,8 @@ void reply_error(Reply *r, unsigned status, const char *format, ...) {
 
 void reply_problems(Reply *r, const Problems *p) {
         reply_error(r, 422, "%s", p->first ? p->first : "the request has the wrong shape");
+        if (r->text.failed || r->text.len == 0)
+                return;                 /* no memory: the glue answers for it */
         r->text.s[--r->text.len] = '\0';
         (void) str_printf(&r->text, ",\"errors\":[%s]}", p->errors.s ? p->errors.s : "");
 }

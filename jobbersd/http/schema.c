@@ -33,7 +33,7 @@ static void put_place(Str *b, const Loc *loc) {
 }
 
 void problems_add(Problems *p, const Loc *loc, const char *format, ...) {
-        _cleanup_str_ Str place = {}, what = {};
+        _cleanup_str_ Str place = {};
         char msg[256];
         va_list ap;
 
