@@ -58,8 +58,7 @@ LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
-# jobbersctl is built from the day it has all its verbs.
-PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(if $(shell grep -l '^int verb_reload\b' jobbersctl/*.c),$(B)/jobbersctl)
+PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
 LIBRARY  := $(B)/libjobbers.so
 PYTHON   := /usr/bin/python3
 

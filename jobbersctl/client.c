@@ -14,6 +14,7 @@ struct Client {
         char *base;                     /* "http://localhost" or the host's URL */
         char *where;                    /* for sentences */
         bool over_socket;
+        ClientMode mode;
         struct curl_slist *headers;
 };
 
@@ -31,6 +32,25 @@ void client_free_p(Client **c) {
         client_free(*c);
 }
 
+#define SYSTEM_SOCKET "/run/jobbers/jobbers.sock"
+
+static char *state_path(const char *name) {
+        const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+        return state && *state == '/' ? str_new("%s/jobbers/%s", state, name) : str_new("%s/.local/state/jobbers/%s", home ? home : "", name);
+}
+
+/* Where jobbersd --user and --system have theirs: see jobbersd.conf(5). */
+static char *default_socket(ClientMode mode) {
+        const char *run = getenv("XDG_RUNTIME_DIR");
+        if (mode != CLIENT_USER)
+                return strdup(SYSTEM_SOCKET);
+        return run && *run == '/' ? str_new("%s/jobbers/jobbers.sock", run) : state_path("run/jobbers.sock");
+}
+
+static char *default_token(ClientMode mode) {
+        return mode == CLIENT_USER ? state_path("token") : strdup(JOBBERS_SYSCONFDIR "/jobbers/token");
+}
+
 static int header_add(Client *c, const char *header) {
         struct curl_slist *l = curl_slist_append(c->headers, header);
         if (!l)
@@ -39,13 +59,17 @@ static int header_add(Client *c, const char *header) {
         return 0;
 }
 
-static int token_add(Client *c, const char *path) {
-        _cleanup_free_ char *text = NULL, *header = NULL;
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+/* The token's file; where none was named and the default is not there, the daemon may do without (--no-auth) and will say if not. */
+static int token_add(Client *c, const ClientAddress *a) {
+        _cleanup_free_ char *text = NULL, *header = NULL, *usual = a->token_file ? NULL : default_token(a->mode);
+        const char *path = a->token_file ? a->token_file : usual;
         size_t n;
-        int r = fd < 0 ? -errno : fd_read_all(fd, 4096, &text, &n);
+        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd < 0 && errno == ENOENT && !a->token_file)
+                return 0;
+        int r = !path ? -ENOMEM : fd < 0 ? -errno : fd_read_all(fd, 4096, &text, &n);
         if (r < 0) {
-                fprintf(stderr, "jobbersctl: cannot read the token in %s: %s. Name another file with --token-file=.\n", path, strerror(-r));
+                fprintf(stderr, "jobbersctl: cannot read the token in %s: %s. Name one that you can read with --token-file=.\n", path, strerror(-r));
                 return r;
         }
         text[strcspn(text, "\r\n")] = '\0';
@@ -53,45 +77,55 @@ static int token_add(Client *c, const char *path) {
         return header ? header_add(c, header) : -ENOMEM;
 }
 
-static char *default_socket(bool user_mode) {
-        const char *run = getenv("XDG_RUNTIME_DIR");
-        if (user_mode && run && *run == '/')
-                return str_new("%s/jobbers/jobbers.sock", run);
-        if (user_mode) {
-                const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-                return state && *state == '/' ? str_new("%s/jobbers/run/jobbers.sock", state)
-                                              : str_new("%s/.local/state/jobbers/run/jobbers.sock", home ? home : "");
+void client_address_resolve(ClientAddress *a) {
+        if (a->mode != CLIENT_ANY)
+                return;
+        a->mode = CLIENT_SYSTEM;
+        if (geteuid() != 0 && access(SYSTEM_SOCKET, F_OK) < 0)
+                a->mode = CLIENT_USER;
+}
+
+/* "host" gets scheme and port; what has them already stays. */
+static char *base_url(const char *host) {
+        if (strstr(host, "://")) {
+                char *url = strdup(host);
+                size_t n = url ? strlen(url) : 0;
+                if (n > 0 && url[n - 1] == '/')
+                        url[n - 1] = '\0';
+                return url;
         }
-        return strdup("/run/jobbers/jobbers.sock");
+        const char *after = *host == '[' ? strchr(host, ']') : host;
+        return str_new("http://%s%s", host, after && strchr(after, ':') ? "" : ":8000");
 }
 
 int client_new(Client **ret, const ClientAddress *a) {
         _cleanup_client_ Client *c = calloc(1, sizeof *c);
-        if (!c || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(c->curl = curl_easy_init()))
+        if (!c)
                 return -ENOMEM;
-
+        c->mode = a->mode;
         if (a->host) {
-                c->base = strstr(a->host, "://") ? strdup(a->host) : str_new("http://%s%s", a->host, strchr(a->host, ':') ? "" : ":8000");
+                c->base = base_url(a->host);
                 if (!c->base || !(c->where = strdup(c->base)))
                         return -ENOMEM;
-                size_t n = strlen(c->base);
-                if (n > 0 && c->base[n - 1] == '/')
-                        c->base[n - 1] = '\0';
-                int r = token_add(c, a->token_file ? a->token_file : "/etc/jobbers/token");
+                int r = token_add(c, a);
                 if (r < 0)
                         return r;
         } else {
                 c->over_socket = true;
-                c->where = a->socket ? strdup(a->socket) : default_socket(a->user_mode);
+                c->where = a->socket ? strdup(a->socket) : default_socket(a->mode);
                 c->base = strdup("http://localhost");
                 if (!c->where || !c->base)
                         return -ENOMEM;
-                curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->where);
         }
-        if (header_add(c, "Content-Type: application/json") < 0 || header_add(c, "Expect:") < 0)
+        /* TLS is initialised only where it is used: it costs more than all the rest of a short call. */
+        if (curl_global_init(strncmp(c->base, "https:", 6) == 0 ? CURL_GLOBAL_ALL : CURL_GLOBAL_NOTHING) != 0 || !(c->curl = curl_easy_init()) ||
+            header_add(c, "Content-Type: application/json") < 0 || header_add(c, "Expect:") < 0)
                 return -ENOMEM;
+        if (c->over_socket)
+                curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->where);
         curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
         curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, 10L);
         curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
         curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "jobbersctl/" JOBBERS_VERSION);
         *ret = TAKE_PTR(c);
@@ -100,18 +134,38 @@ int client_new(Client **ret, const ClientAddress *a) {
 
 /* Says what went wrong on the way, and what to do about it. */
 static int say_unreachable(const Client *c, CURLcode code) {
+        const char *whose = c->mode == CLIENT_USER ? "--user " : "";
         long os = 0;
         curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &os);
-        if (c->over_socket && os == EACCES)
+        if (code == CURLE_COULDNT_CONNECT && c->over_socket && (os == EACCES || os == EPERM))
                 fprintf(stderr, "jobbersctl: no right to use %s: join the group \"jobbers\" (adduser USER jobbers, then log in again), or become root.\n", c->where);
-        else if (c->over_socket && access(c->where, F_OK) < 0)
-                fprintf(stderr, "jobbersctl: jobbersd is not running: there is no %s. Start it with: systemctl start jobbersd\n", c->where);
+        else if (code == CURLE_COULDNT_CONNECT && c->over_socket)
+                fprintf(stderr, "jobbersctl: jobbersd is not running: %s %s. Start it: systemctl %sstart jobbersd\n",
+                        access(c->where, F_OK) < 0 ? "there is no" : "nobody listens on", c->where, whose);
         else if (code == CURLE_COULDNT_CONNECT)
-                fprintf(stderr, "jobbersctl: nobody answers at %s: %s. Is jobbersd running? See: systemctl status jobbersd\n", c->where,
+                fprintf(stderr, "jobbersctl: nobody answers at %s: %s. On that host, see: systemctl status jobbersd\n", c->where,
                         os != 0 ? strerror((int) os) : "no connection");
+        else if (code == CURLE_COULDNT_RESOLVE_HOST)
+                fprintf(stderr, "jobbersctl: there is no host \"%s\": check --host=.\n", c->where);
+        else if (code == CURLE_URL_MALFORMAT)
+                fprintf(stderr, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
         else
-                fprintf(stderr, "jobbersctl: the conversation with jobbersd at %s broke off: %s.\n", c->where, curl_easy_strerror(code));
+                fprintf(stderr, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
+                        curl_easy_strerror(code), whose);
         return os != 0 ? -(int) os : -EIO;
+}
+
+/* The daemon's own words, with what to do where it cannot know. Returns -errno. */
+static int say_refused(const Client *c, int status, const json_t *answer) {
+        const char *detail = json_string_value(json_object_get(answer, "detail"));
+        if (!detail)
+                fprintf(stderr, "jobbersctl: what answers at %s is not jobbersd, or is broken (HTTP status %d).\n", c->where, status);
+        else {
+                char last = *detail ? detail[strlen(detail) - 1] : '.';
+                fprintf(stderr, "jobbersctl: %s%s%s\n", detail, last == '.' || last == '?' || last == '!' ? "" : ".",
+                        status == 401 ? " Name the file with the token: --token-file=FILE." : "");
+        }
+        return status == 404 ? -ENOENT : -EREMOTEIO;
 }
 
 static size_t collect(char *data, size_t size, size_t n, void *userdata) {
@@ -153,13 +207,9 @@ int client_send(Client *c, const char *method, const char *path, const json_t *b
         if (status < 0)
                 return status;
         if (status >= 300) {
-                const char *detail = json_string_value(json_object_get(answer, "detail"));
-                if (detail)
-                        fprintf(stderr, "jobbersctl: %s\n", detail);
-                else
-                        fprintf(stderr, "jobbersctl: jobbersd answered %d without saying why.\n", status);
+                status = say_refused(c, status, answer);
                 json_decref(answer);
-                return status == 404 ? -ENOENT : -EREMOTEIO;
+                return status;
         }
         if (ret)
                 *ret = answer;
@@ -200,6 +250,7 @@ int client_stream(Client *c, const char *path, client_write_fn write, void *user
         if (!url)
                 return -ENOMEM;
         curl_easy_setopt(c->curl, CURLOPT_URL, url);
+        curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, NULL);
         curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
         curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, stream_data);
         curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &s);
@@ -211,17 +262,18 @@ int client_stream(Client *c, const char *path, client_write_fn write, void *user
                 r = say_unreachable(c, code);
         else if (status != 200) {
                 json_t *answer = json_loadb(s.error.s ? s.error.s : "", s.error.len, 0, NULL);
-                const char *detail = json_string_value(json_object_get(answer, "detail"));
-                fprintf(stderr, "jobbersctl: %s\n", detail ? detail : "jobbersd refused without saying why.");
+                r = say_refused(c, (int) status, answer);
                 json_decref(answer);
-                r = status == 404 ? -ENOENT : -EREMOTEIO;
         }
         str_free(&s.error);
         return r;
 }
 
-char *client_escape(Client *c, const char *s) {
-        char *e = curl_easy_escape(c->curl, s, 0), *copy = e ? strdup(e) : NULL;
-        curl_free(e);
-        return copy;
+char *client_path(Client *c, const char *pattern, const char *arg) {
+        char *escaped = curl_easy_escape(c->curl, arg, 0), *path = NULL;
+        const char *at = strstr(pattern, "%s");
+        if (escaped && at)
+                path = str_new("%.*s%s%s", (int) (at - pattern), pattern, escaped, at + 2);
+        curl_free(escaped);
+        return path;
 }

@@ -7,14 +7,19 @@
 
 typedef struct Client Client;
 
+typedef enum ClientMode { CLIENT_ANY, CLIENT_SYSTEM, CLIENT_USER } ClientMode;
+
 typedef struct ClientAddress {
         const char *socket;             /* NULL: the default of the mode */
-        const char *host;               /* "host:port" or a URL; NULL: the socket */
-        const char *token_file;         /* NULL: /etc/jobbers/token, or none needed on the socket */
-        bool user_mode;
+        const char *host;               /* "host", "host:port" or a URL; NULL: the socket */
+        const char *token_file;         /* NULL: the default of the mode, where it is there; none is needed on the socket */
+        ClientMode mode;
 } ClientAddress;
 
-/* -errno with a sentence on stderr. */
+/* Decides CLIENT_ANY: the caller's own daemon where the system's is not there and the caller is not root. */
+void client_address_resolve(ClientAddress *address);
+
+/* -errno with a sentence on stderr. Nothing is sent yet. */
 int client_new(Client **ret, const ClientAddress *address);
 void client_free(Client *c);
 void client_free_p(Client **c);
@@ -29,5 +34,5 @@ int client_send(Client *c, const char *method, const char *path, const json_t *b
 /* Streams an answer's text to `write` as it arrives; write returns false to stop. */
 typedef bool (*client_write_fn)(void *userdata, const char *data, size_t n);
 int client_stream(Client *c, const char *path, client_write_fn write, void *userdata);
-/* Percent-encodes one path segment or query value; the caller frees. */
-char *client_escape(Client *c, const char *s);
+/* `pattern` with percent-encoded `arg` in place of its "%s"; the caller frees. NULL without memory. */
+char *client_path(Client *c, const char *pattern, const char *arg);

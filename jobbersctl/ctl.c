@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 
 bool ctl_print_json(const Ctl *ctl, const json_t *value) {
         if (ctl->json == JSON_OFF)
@@ -65,6 +66,43 @@ const char *ctl_bytes(int64_t n, char buf[static 24]) {
                 v /= 1024;
         snprintf(buf, 24, u == 0 ? "%.0f%c" : "%.1f%c", v, units[u]);
         return buf;
+}
+
+bool ctl_true(const json_t *object, const char *key) {
+        return json_is_true(json_object_get(object, key));
+}
+
+const char *ctl_span(const char *from, const char *to, char buf[static 40]) {
+        usec_t a, b = clock_wall();
+        char span[CLOCK_STR_MAX];
+        if (clock_parse(from, &a) < 0 || (*to && clock_parse(to, &b) < 0))
+                return strcpy(buf, "-");
+        usec_t d = b > a ? b - a : 0, unit = d >= USEC_PER_SEC ? USEC_PER_SEC : USEC_PER_MSEC;
+        return strcpy(buf, clock_format_span(d / unit * unit, span));
+}
+
+const char *ctl_count(int64_t n, const char *noun, char buf[static 64]) {
+        snprintf(buf, 64, "%lld %s%s", (long long) n, noun, n == 1 ? "" : "s");
+        return buf;
+}
+
+const char *ctl_queue_state(const json_t *queue) {
+        bool unserved = json_is_false(json_object_get(queue, "served"));
+        return ctl_true(queue, "paused") ? unserved ? "paused, in no role" : "paused" : unserved ? "in no role" : "open";
+}
+
+char *ctl_query(const Ctl *ctl, const char *path, const char *more) {
+        const struct { const char *key, *value; } filters[] = { { "queue", ctl->queue }, { "task_name", ctl->task } };
+        _cleanup_str_ Str s = { 0 };
+        (void) str_printf(&s, "%s?%s", path, more);
+        for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+                _cleanup_free_ char *value = filters[i].value ? client_path(ctl->client, "%s", filters[i].value) : NULL;
+                if (filters[i].value)
+                        (void) str_printf(&s, "&%s=%s", filters[i].key, value ? value : "");
+        }
+        if (ctl->task_version >= 0)
+                (void) str_printf(&s, "&task_version=%ld", ctl->task_version);
+        return str_take(&s);
 }
 
 static pid_t pager_pid;

@@ -14,70 +14,107 @@ typedef enum JsonMode { JSON_OFF, JSON_SHORT, JSON_PRETTY } JsonMode;
 #define CTL_USAGE 2
 #define CTL_NOT_FOUND 4         /* as systemctl: no such unit */
 
+#define CTL_OWN_FAULT 125       /* of verbs that end with a task's exit status: it is not the task's */
+
+/* An option's place in verbs.def. */
+typedef enum CtlOptionId {
+#define GROUP(title)
+#define VERB(function, name, min, max, words, options, flags, help, more)
+#define OPTION(ident, name, letter, argument, common, help) OPT_##ident,
+#include "jobbersctl/verbs.def"
+#undef GROUP
+#undef VERB
+#undef OPTION
+        _OPT_MAX,
+} CtlOptionId;
+_Static_assert(_OPT_MAX <= 64, "Ctl.given has a bit for each");
+
 typedef struct Ctl {
         ClientAddress address;
+        uint64_t given;                 /* 1 << OPT_… of the options on the command line */
         JsonMode json;
-        bool no_legend, no_pager, quiet;
+        bool no_legend, no_pager, quiet, help, version;
         /* of single verbs */
-        bool wait, follow, force, all, dry_run, keep_retries;
-        const char *at, *queue, *status, *id, *task;
-        const char *task_version;
+        bool wait, follow, force, all, dry_run, keep_retries, no_lifecycle, once;
+        const char *at, *queue, *status, *id, *task, *since;
+        long task_version;              /* -1: none given */
         long limit, priority, lines, interval;
-        bool has_priority;
 
-        Client *client;                 /* opened by ctl_client */
+        Client *client;                 /* NULL for verbs that are OFFLINE */
 } Ctl;
+
+/* Was this option on the command line? */
+static inline bool ctl_given(const Ctl *ctl, CtlOptionId option) {
+        return ctl->given >> option & 1;
+}
 
 /* Words after the verb. Returns an exit status. */
 typedef int (*CtlVerbFn)(Ctl *ctl, int argc, char **argv);
 
+enum {
+        OFFLINE = 1 << 0,               /* needs no daemon */
+        OWN_STATUS = 1 << 1,            /* ends with the task's exit status */
+        OWN_STATUS_WAITING = 1 << 2,    /* the same with --wait and --follow */
+};
+
 typedef struct CtlVerb {
         const char *name;
-        int min, max;                   /* words; max -1: any number */
-        const char *usage;              /* "NAME [KEY=VALUE…]" */
         CtlVerbFn run;
-        const char *help;
-        bool offline;                   /* does without a daemon */
+        int min, max;                   /* words; max -1: any number */
+        const char *words;              /* "NAME [KEY=VALUE…]" */
+        const char *options;            /* "at queue": besides the common ones */
+        unsigned flags;
+        const char *help, *more;
+        const char *group;              /* the heading it stands under */
 } CtlVerb;
 
-int verb_submit(Ctl *ctl, int argc, char **argv);
-int verb_run(Ctl *ctl, int argc, char **argv);
-int verb_list(Ctl *ctl, int argc, char **argv);
-int verb_status(Ctl *ctl, int argc, char **argv);
-int verb_wait(Ctl *ctl, int argc, char **argv);
-int verb_logs(Ctl *ctl, int argc, char **argv);
-int verb_cancel(Ctl *ctl, int argc, char **argv);
-int verb_resubmit(Ctl *ctl, int argc, char **argv);
-int verb_queues(Ctl *ctl, int argc, char **argv);
-int verb_set_queue(Ctl *ctl, int argc, char **argv);
-int verb_delete_queue(Ctl *ctl, int argc, char **argv);
-int verb_pause(Ctl *ctl, int argc, char **argv);
-int verb_resume(Ctl *ctl, int argc, char **argv);
-int verb_roles(Ctl *ctl, int argc, char **argv);
-int verb_set_role(Ctl *ctl, int argc, char **argv);
-int verb_delete_role(Ctl *ctl, int argc, char **argv);
-int verb_dlq(Ctl *ctl, int argc, char **argv);
-int verb_tasks(Ctl *ctl, int argc, char **argv);
-int verb_verify(Ctl *ctl, int argc, char **argv);
-int verb_cat(Ctl *ctl, int argc, char **argv);
-int verb_edit(Ctl *ctl, int argc, char **argv);
-int verb_reload(Ctl *ctl, int argc, char **argv);
-int verb_drain(Ctl *ctl, int argc, char **argv);
-int verb_top(Ctl *ctl, int argc, char **argv);
-int verb_show_metrics(Ctl *ctl, int argc, char **argv);
+#define GROUP(title)
+#define VERB(function, name, min, max, words, options, flags, help, more) int verb_##function(Ctl *ctl, int argc, char **argv);
+#define OPTION(ident, name, letter, argument, common, help)
+#include "jobbersctl/verbs.def"
+#undef GROUP
+#undef VERB
+#undef OPTION
 
 /* ── shared by verbs (ctl.c) ── */
+#define _cleanup_json_ _cleanup_(json_decrefp)
+
 /* With --json= prints `value` and returns true. */
 bool ctl_print_json(const Ctl *ctl, const json_t *value);
 /* The exit status for what client_send and friends returned. */
 int ctl_exit(int r);
 const char *ctl_str(const json_t *object, const char *key);            /* "" when absent or null */
 int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise);
+bool ctl_true(const json_t *object, const char *key);
 /* "14:03:07" today, "Mar 12 14:03" this year, "2025-03-12" else; local time; "-" when absent. Returns buf. */
 const char *ctl_time(const json_t *object, const char *key, char buf[static 40]);
 /* "Thu 2026-03-12 14:03:07 CET; 5min ago" as systemctl status has it. Returns buf. */
 const char *ctl_time_long(const char *timestamp, char buf[static 96]);
+/* "5min 3s" between two timestamps, to now where the second is "": seconds at the finest beyond one second. "-" when unknown. Returns buf. */
+const char *ctl_span(const char *from, const char *to, char buf[static 40]);
 /* "512.0M". Returns buf. */
 const char *ctl_bytes(int64_t n, char buf[static 24]);
-/* Sends long output through $PAGER (less -FRSX) when stdout is a terminal and --no-pager was not given. */
+/* "1 task", "3 tasks". Returns buf. */
+const char *ctl_count(int64_t n, const char *noun, char buf[static 64]);
+/* "open", or why a queue of /status starts nothing. */
+const char *ctl_queue_state(const json_t *queue);
+/* Sends long output through $PAGER (less -FRSX) when stdout is a terminal and neither --no-pager nor --json= was given. */
 void ctl_pager(const Ctl *ctl);
+/* "path?key=value&…" from the filters on the command line (--queue=, --task=, --task-version=), `more` (may be "") first. NULL without memory. */
+char *ctl_query(const Ctl *ctl, const char *path, const char *more);
+
+/* ── the list of definitions, as GET /definitions has it (verb-definition.c) ── */
+/* The version that --task-version= names, else the newest; borrowed. NULL after a sentence. */
+const json_t *definition_choose(const Ctl *ctl, const json_t *definitions, const char *name);
+
+/* ── tasks ── */
+/* Long polls until the task has ended; *ret is its record (new reference). (verb-task.c) */
+int task_wait(Ctl *ctl, const char *id, json_t **ret);
+/* "42% importing rows", "in 5min", "exit status 70": what is worth a column. Returns buf. (verb-list.c) */
+const char *task_info(const json_t *task, char buf[static 256]);
+/* The table of tasks that list and dlq print. */
+void task_table_print(const Ctl *ctl, const json_t *tasks);
+/* The table of attempts that status and dlq print. (verb-status.c) */
+void attempt_table_print(const Ctl *ctl, const json_t *attempts);
+/* "███████░░░ 42%" in `width` columns, ASCII where the locale knows nothing else. Returns buf. */
+const char *task_bar(int64_t percent, int width, char buf[static 256]);

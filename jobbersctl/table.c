@@ -86,7 +86,7 @@ static void cell_print(FILE *f, const char *s, size_t width, bool right, bool la
 }
 
 void table_init(Table *t, const char *titles) {
-        *t = (Table) { .flexible = SIZE_MAX };
+        *t = (Table) { 0 };
         for (const char *p = titles; p; p = strchr(p, '|')) {
                 if (*p == '|')
                         p++;
@@ -94,7 +94,7 @@ void table_init(Table *t, const char *titles) {
                 if (*p == '>')
                         t->right[i] = true, p++;
                 else if (*p == '*')
-                        t->flexible = i, p++;
+                        t->flexible[i] = true, p++;
                 t->titles[i] = p;
         }
 }
@@ -137,6 +137,8 @@ void table_print(const Table *t, FILE *f, bool legend) {
         size_t widths[TABLE_COLUMNS_MAX] = { 0 }, sum = 0;
         char title[64];
 
+        if (t->n_cells == 0)
+                return;
         for (size_t i = 0; i < t->n_columns; i++) {
                 if (legend)
                         widths[i] = strcspn(t->titles[i], "|");
@@ -145,23 +147,30 @@ void table_print(const Table *t, FILE *f, bool legend) {
                 sum += widths[i] + (i > 0);
         }
         size_t room = (size_t) terminal_width();
-        if (room > 0 && sum > room && t->flexible < t->n_columns) {
-                size_t over = sum - room, give = widths[t->flexible] > 10 ? widths[t->flexible] - 10 : 0;
-                widths[t->flexible] -= MIN(over, give);
+        for (; room > 0 && sum > room; sum--) {
+                size_t widest = SIZE_MAX;
+                for (size_t i = 0; i < t->n_columns; i++)
+                        if (t->flexible[i] && widths[i] > 8 && (widest == SIZE_MAX || widths[i] >= widths[widest]))
+                                widest = i;
+                if (widest == SIZE_MAX)
+                        break;
+                widths[widest]--;
         }
 
         if (legend) {
                 fputs(colour(COLOUR_BOLD), f);
                 for (size_t i = 0; i < t->n_columns; i++) {
                         snprintf(title, sizeof title, "%.*s", (int) strcspn(t->titles[i], "|"), t->titles[i]);
-                        fputs(i > 0 ? " " : "", f);
+                        if (i > 0 && *title)
+                                fputc(' ', f);
                         cell_print(f, title, widths[i], t->right[i], i + 1 == t->n_columns);
                 }
                 fprintf(f, "%s\n", colour(COLOUR_NONE));
         }
         for (size_t c = 0; c < t->n_cells; c++) {
                 size_t i = c % t->n_columns;
-                fputs(i > 0 ? " " : "", f);
+                if (i > 0 && (*t->cells[c] || i + 1 < t->n_columns))
+                        fputc(' ', f);
                 if (t->colours[c] != COLOUR_NONE)
                         fputs(colour(t->colours[c]), f);
                 cell_print(f, t->cells[c], widths[i], t->right[i], i + 1 == t->n_columns);

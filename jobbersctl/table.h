@@ -23,14 +23,15 @@ typedef struct Table {
         char **cells;                           /* row by row */
         Colour *colours;
         size_t n_cells, cap;
-        size_t flexible;                        /* the column that is cut first when the terminal is narrow */
+        bool flexible[TABLE_COLUMNS_MAX];       /* cut when the terminal is narrow, the widest first */
 } Table;
 
-/* `titles` is one string, columns separated by '|'; a title that starts with '>' is right-aligned, with '*' the flexible one. Borrowed. */
+/* `titles` is one string, columns separated by '|'; a title that starts with '>' is right-aligned, with '*' flexible. Borrowed. */
 void table_init(Table *t, const char *titles);
 void table_add(Table *t, Colour c, const char *text);   /* the next cell; copies; NULL is "-" */
 void table_addf(Table *t, Colour c, const char *format, ...) _printf_(3, 4);
 size_t table_rows(const Table *t);
+/* Nothing at all where there are no rows. */
 void table_print(const Table *t, FILE *f, bool legend);
 void table_done(Table *t);
 #define _cleanup_table_ _cleanup_(table_done)

@@ -18,7 +18,7 @@ static void print_problem(void *userdata, const char *path, unsigned line, const
 }
 
 static int settings_of(const Ctl *ctl, Settings *ret) {
-        char *argv[] = { (char *) "jobbersctl", (char *) (ctl->address.user_mode ? "--user" : "--system"), NULL };
+        char *argv[] = { (char *) "jobbersctl", (char *) (ctl->address.mode == CLIENT_USER ? "--user" : "--system"), NULL };
         return settings_load(ret, 2, argv, NULL, NULL);
 }
 

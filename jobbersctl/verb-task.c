@@ -1,4 +1,5 @@
-/* verb-task.c: verbs on single tasks: submit, run, wait, cancel, resubmit, logs. Showing them is verb-show.c. */
+/* verb-task.c: submitting tasks and waiting for them: submit, run, wait. */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,44 +13,20 @@
 
 /* ── what is to run ── */
 
-/* The parameter list of a definition as the daemon tells it; *ret_version is the newest one unless --task-version asks. */
-static int definition_fetch(Ctl *ctl, const char *name, uint32_t *ret_version, Parameter **ret, size_t *ret_n) {
-        json_t *answer = NULL, *d, *p, *best = NULL;
-        uint64_t wanted = 0;
-        size_t i;
-
-        if (ctl->task_version && (parse_u64(ctl->task_version, &wanted) < 0 || wanted > INT32_MAX)) {
-                fprintf(stderr, "jobbersctl: --task-version= takes a whole number, not \"%s\".\n", ctl->task_version);
-                return -EINVAL;
+/* The parameters of a definition as the daemon tells them; names are borrowed from it. */
+static Parameter *parameters_of(const json_t *definition, size_t *ret_n) {
+        const json_t *list = json_object_get(definition, "parameters");
+        Parameter *all = calloc(json_array_size(list) + 1, sizeof *all);
+        for (*ret_n = 0; all && *ret_n < json_array_size(list); ++*ret_n) {
+                const json_t *p = json_array_get(list, *ret_n);
+                Parameter *q = all + *ret_n;
+                q->name = (char *) ctl_str(p, "name");
+                q->required = json_is_true(json_object_get(p, "required"));
+                for (ParameterType t = 0; t < _PARAM_TYPE_MAX; t++)
+                        if (STREQ(parameter_type_to_string(t), ctl_str(p, "type")))
+                                q->type = t;
         }
-        int r = client_get(ctl->client, "/definitions", &answer);
-        if (r < 0)
-                return r;
-        json_array_foreach(json_object_get(answer, "definitions"), i, d) {
-                if (!STREQ(ctl_str(d, "name"), name))
-                        continue;
-                if (ctl->task_version ? (uint64_t) ctl_int(d, "version", -1) == wanted : !best || ctl_int(d, "version", 0) > ctl_int(best, "version", 0))
-                        best = d;
-        }
-        /* An unknown name is left to the daemon: it knows what to suggest. */
-        *ret_version = best ? (uint32_t) ctl_int(best, "version", 0) : (uint32_t) wanted;
-        json_t *parameters = json_object_get(best, "parameters");
-        size_t n = json_array_size(parameters);
-        *ret = calloc(n + 1, sizeof **ret);
-        *ret_n = 0;
-        if (!*ret)
-                r = -ENOMEM;
-        else
-                json_array_foreach(parameters, i, p) {
-                        Parameter *q = *ret + (*ret_n)++;
-                        q->name = strdup(ctl_str(p, "name"));
-                        q->required = json_is_true(json_object_get(p, "required"));
-                        for (ParameterType t = 0; t < _PARAM_TYPE_MAX; t++)
-                                if (STREQ(parameter_type_to_string(t), ctl_str(p, "type")))
-                                        q->type = t;
-                }
-        json_decref(answer);
-        return r;
+        return all;
 }
 
 /* "+5min" or an RFC 3339 time, as the API wants it. */
@@ -82,54 +59,62 @@ static int words_to_parameters(const Parameter *parameters, size_t n, int argc, 
         return r;
 }
 
+/* The body of a submission. */
+static int task_body(const Ctl *ctl, int argc, char **argv, const json_t *definitions, const char *id, json_t **ret) {
+        const json_t *definition = definition_choose(ctl, definitions, argv[0]);
+        json_t *given = NULL;
+        size_t n = 0;
+
+        if (!definition)
+                return -ENOENT;
+        Parameter *parameters = parameters_of(definition, &n);
+        int r = parameters ? words_to_parameters(parameters, n, argc - 1, argv + 1, &given) : -ENOMEM;
+        free(parameters);
+        if (r < 0) {
+                if (r == -EINVAL)
+                        fprintf(stderr, "jobbersctl: what it takes: jobbersctl tasks %s\n", argv[0]);
+                return r;
+        }
+        *ret = json_pack("{s:s, s:s, s:I, s:o}", "id", id, "name", argv[0], "version", (json_int_t) ctl_int(definition, "version", 0),
+                         "parameters", given);
+        if (ctl->queue)
+                json_object_set_new(*ret, "queue", json_string(ctl->queue));
+        if (ctl_given(ctl, OPT_PRIORITY))
+                json_object_set_new(*ret, "priority", json_integer(ctl->priority));
+        return 0;
+}
+
 /* Submits; *ret_id is the id as text. */
 static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_STR_MAX], json_t **ret_answer) {
         _cleanup_free_ char *at = NULL;
-        Parameter *parameters = NULL;
-        json_t *given = NULL, *answer = NULL;
-        size_t n = 0;
-        uint32_t version = 0;
+        _cleanup_json_ json_t *answer = NULL, *body = NULL;
+        json_t *task = NULL;
         Ulid id;
 
         if (ctl->at && !(at = at_resolve(ctl->at)))
                 return -EINVAL;
-        int r = definition_fetch(ctl, argv[0], &version, &parameters, &n);
-        if (r >= 0)
-                r = words_to_parameters(parameters, n, argc - 1, argv + 1, &given);
-        for (size_t i = 0; i < n; i++)
-                free(parameters[i].name);
-        free(parameters);
-        if (r < 0)
-                return r;
-
         if (!ctl->id)
                 ulid_new(&id);
         else if (ulid_parse(ctl->id, &id) < 0) {
-                fprintf(stderr, "jobbersctl: --id= takes a ULID (26 characters), not \"%s\".\n", ctl->id);
-                json_decref(given);
+                fprintf(stderr, "jobbersctl: --id= takes a ULID (26 letters and digits, such as %s), not \"%s\".\n",
+                        ulid_new(&id) < 0 ? "01JBKR2E5F3G4H5J6K7M8N9P0Q" : ulid_format(&id, ret_id), ctl->id);
                 return -EINVAL;
         }
         ulid_format(&id, ret_id);
-        json_t *task = json_pack("{s:s, s:s, s:i, s:o}", "id", ret_id, "name", argv[0], "version", (int) version, "parameters", given);
-        if (ctl->queue)
-                json_object_set_new(task, "queue", json_string(ctl->queue));
-        if (ctl->has_priority)
-                json_object_set_new(task, "priority", json_integer(ctl->priority));
-        json_t *body = at ? json_pack("{s:o, s:s}", "task", task, "run_at", at) : task;
-        r = client_send(ctl->client, "POST", at ? "/schedule-task" : "/submit-task", body, &answer);
-        json_decref(body);
-        if (r >= 0 && ret_answer)
-                *ret_answer = answer;
-        else
-                json_decref(answer);
-        return r;
+        int r = client_get(ctl->client, "/definitions", &answer);
+        if (r >= 0)
+                r = task_body(ctl, argc, argv, json_object_get(answer, "definitions"), ret_id, &task);
+        if (r < 0)
+                return r;
+        body = at ? json_pack("{s:o, s:s}", "task", task, "run_at", at) : task;
+        return client_send(ctl->client, "POST", at ? "/schedule-task" : "/submit-task", body, ret_answer);
 }
 
 /* ── how it ended ── */
 
 /* Long polls until the task is final. */
-static int task_wait(Ctl *ctl, const char *id, json_t **ret) {
-        _cleanup_free_ char *path = str_new("/task-status/%s?wait=60", id);
+int task_wait(Ctl *ctl, const char *id, json_t **ret) {
+        _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s?wait=60", id);
         for (;;) {
                 json_t *task = NULL;
                 int r = path ? client_get(ctl->client, path, &task) : -ENOMEM;
@@ -149,24 +134,64 @@ static int exit_status_of(const json_t *task) {
                 return 0;
         const json_t *attempts = json_object_get(task, "attempts");
         const json_t *last = json_array_get(attempts, json_array_size(attempts) - 1);
-        int64_t status = ctl_int(last, "exit_status", -1), signal = ctl_int(last, "signal", 0);
-        return status > 0 ? (int) status : signal > 0 ? 128 + (int) signal : CTL_FAILED;
+        int64_t status = ctl_int(last, "exit_status", -1);
+        int signal = parse_signal(ctl_str(last, "signal"));
+        return status > 0 ? (int) status : signal > 0 ? 128 + signal : CTL_FAILED;
+}
+
+static int own_fault(int r) {
+        return r >= 0 ? CTL_OK : CTL_OWN_FAULT;
 }
 
 static void say_end(const Ctl *ctl, const json_t *task) {
-        if (ctl->quiet)
+        const char *error = ctl_str(task, "last_error"), *status = ctl_str(task, "status");
+        bool passive = STREQ(status, "cancelled") || STREQ(status, "dropped");
+        if (!ctl->quiet && !STREQ(status, "completed"))
+                fprintf(stderr, "jobbersctl: task %s %s%s%s%s.\n", ctl_str(task, "id"), passive ? "was " : "", status, *error ? ": " : "", error);
+}
+
+/* Ctrl-C ends us and not the task: says so. The sentence is made beforehand, a handler can make nothing. */
+static char interrupted[256];
+
+static void on_interrupt(int sig) {
+        ssize_t n = write(STDERR_FILENO, interrupted, strlen(interrupted));
+        (void) n;
+        signal(sig, SIG_DFL);
+        raise(sig);
+}
+
+static void interrupt_prepare(const char *id) {
+        snprintf(interrupted, sizeof interrupted, "\njobbersctl: task %s goes on. Watch it: jobbersctl logs -f %s. End it: jobbersctl cancel %s\n", id, id, id);
+        signal(SIGINT, on_interrupt);
+}
+
+/* Why a task that was just submitted may wait for longer than its turn. */
+static void say_obstacle(Ctl *ctl, const json_t *task) {
+        _cleanup_json_ json_t *status = NULL;
+        const char *name = ctl_str(task, "queue");
+
+        if (ctl->quiet || !STREQ(ctl_str(task, "status"), "submitted") || client_call(ctl->client, "GET", "/status", NULL, &status) != 200)
                 return;
-        const char *error = ctl_str(task, "last_error");
-        if (!STREQ(ctl_str(task, "status"), "completed"))
-                fprintf(stderr, "jobbersctl: task %s is %s%s%s\n", ctl_str(task, "id"), ctl_str(task, "status"), *error ? ": " : "", error);
+        if (json_is_true(json_object_get(status, "draining")))
+                fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until: jobbersctl drain off\n");
+        const json_t *queues = json_object_get(status, "queues");
+        for (size_t i = 0; i < json_array_size(queues); i++) {
+                const json_t *q = json_array_get(queues, i);
+                if (!STREQ(ctl_str(q, "name"), name))
+                        continue;
+                if (json_is_true(json_object_get(q, "paused")))
+                        fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until: jobbersctl resume %s\n", name, name);
+                if (json_is_false(json_object_get(q, "served")))
+                        fprintf(stderr, "jobbersctl: queue \"%s\" is in no role of this daemon: the task waits until: jobbersctl set-role default +%s\n", name, name);
+        }
 }
 
 static bool print_bytes(void *userdata, const char *data, size_t n) {
         return fd_write_all(*(int *) userdata, data, n) >= 0;
 }
 
-static int task_follow(Ctl *ctl, const char *id, int fd) {
-        _cleanup_free_ char *path = str_new("/task/%s/logs?follow=true", id);
+static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle) {
+        _cleanup_free_ char *path = client_path(ctl->client, lifecycle ? "/task/%s/logs?follow=true" : "/task/%s/logs?follow=true&lifecycle=false", id);
         fflush(stdout);
         return path ? client_stream(ctl->client, path, print_bytes, &fd) : -ENOMEM;
 }
@@ -174,58 +199,64 @@ static int task_follow(Ctl *ctl, const char *id, int fd) {
 /* ── the verbs ── */
 
 int verb_submit(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL, *ended = NULL;
         char id[ULID_STR_MAX];
-        json_t *answer = NULL, *task = NULL;
+        bool stay = ctl->wait || ctl->follow;
         int r = task_submit(ctl, argc, argv, id, &answer);
         if (r < 0)
-                return ctl_exit(r);
+                return stay ? own_fault(r) : ctl_exit(r);
 
-        if (!ctl->wait && !ctl->follow) {
-                if (!ctl_print_json(ctl, json_object_get(answer, "task")))
+        const json_t *task = json_object_get(answer, "task");
+        if (stay || ctl->queue)
+                say_obstacle(ctl, task);
+        if (!stay) {
+                if (!ctl_print_json(ctl, task))
                         puts(id);
-                json_decref(answer);
                 return CTL_OK;
         }
-        json_decref(answer);
-        if (ctl->json == JSON_OFF && !ctl->quiet)
+        if (ctl->json == JSON_OFF)
                 puts(id);
+        interrupt_prepare(id);
         if (ctl->follow)
-                r = task_follow(ctl, id, STDOUT_FILENO);
+                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, true);
         if (r >= 0)
-                r = task_wait(ctl, id, &task);
+                r = task_wait(ctl, id, &ended);
         if (r < 0)
-                return ctl_exit(r);
-        ctl_print_json(ctl, task);
-        say_end(ctl, task);
-        r = exit_status_of(task);
-        json_decref(task);
-        return r;
+                return own_fault(r);
+        ctl_print_json(ctl, ended);
+        say_end(ctl, ended);
+        return exit_status_of(ended);
 }
 
 int verb_run(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL, *ended = NULL;
         char id[ULID_STR_MAX];
-        json_t *task = NULL;
-        int r = task_submit(ctl, argc, argv, id, NULL);
-        if (r >= 0 && !ctl->quiet)
-                r = task_follow(ctl, id, STDERR_FILENO);
-        if (r >= 0)
-                r = task_wait(ctl, id, &task);
+        int r = task_submit(ctl, argc, argv, id, &answer);
         if (r < 0)
-                return ctl_exit(r);
-        if (!ctl_print_json(ctl, task) && json_object_size(json_object_get(task, "results")) > 0) {
-                json_dumpf(json_object_get(task, "results"), stdout, JSON_INDENT(2));
+                return own_fault(r);
+
+        say_obstacle(ctl, json_object_get(answer, "task"));
+        interrupt_prepare(id);
+        /* Somebody who watches wants to know of retries too; a pipe wants the output alone. */
+        if (!ctl->quiet)
+                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, isatty(STDOUT_FILENO));
+        if (r >= 0)
+                r = task_wait(ctl, id, &ended);
+        if (r < 0)
+                return own_fault(r);
+        const json_t *results = json_object_get(ended, "results");
+        if (!ctl_print_json(ctl, ended) && json_object_size(results) > 0) {
+                json_dumpf(results, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
                 putchar('\n');
         }
-        say_end(ctl, task);
-        r = exit_status_of(task);
-        json_decref(task);
-        return r;
+        say_end(ctl, ended);
+        return exit_status_of(ended);
 }
 
 int verb_wait(Ctl *ctl, int argc, char **argv) {
         int result = CTL_OK;
         for (int i = 0; i < argc; i++) {
-                json_t *task = NULL;
+                _cleanup_json_ json_t *task = NULL;
                 int r = task_wait(ctl, argv[i], &task);
                 if (r < 0) {
                         result = ctl_exit(r);
@@ -233,78 +264,8 @@ int verb_wait(Ctl *ctl, int argc, char **argv) {
                 }
                 if (!ctl_print_json(ctl, task) && !ctl->quiet)
                         printf("%s %s\n", ctl_str(task, "id"), ctl_str(task, "status"));
-                if (exit_status_of(task) != 0)
+                if (result == CTL_OK && exit_status_of(task) != 0)
                         result = CTL_FAILED;
-                json_decref(task);
         }
         return result;
-}
-
-int verb_logs(Ctl *ctl, int argc, char **argv) {
-        int fd = STDOUT_FILENO;
-        if (ctl->follow)
-                return ctl_exit(task_follow(ctl, argv[0], fd));
-        _cleanup_free_ char *path = str_new("/task/%s/logs", argv[0]);
-        ctl_pager(ctl);
-        return ctl_exit(path ? client_stream(ctl->client, path, print_bytes, &fd) : -ENOMEM);
-}
-
-/* The body of a bulk call: ids, or a filter made of options. NULL after a sentence. */
-static json_t *bulk_body(const Ctl *ctl, const char *verb, int argc, char **argv) {
-        json_t *body = json_object();
-        if (argc > 0) {
-                json_t *ids = json_array();
-                for (int i = 0; i < argc; i++)
-                        json_array_append_new(ids, json_string(argv[i]));
-                json_object_set_new(body, "task_ids", ids);
-        }
-        if (ctl->queue)
-                json_object_set_new(body, "queue", json_string(ctl->queue));
-        if (ctl->status)
-                json_object_set_new(body, "status", json_string(ctl->status));
-        if (ctl->task)
-                json_object_set_new(body, "task_name", json_string(ctl->task));
-        if (ctl->task_version)
-                json_object_set_new(body, "task_version", json_integer(atoi(ctl->task_version)));
-        if (json_object_size(body) == 0) {
-                fprintf(stderr, "jobbersctl: say which tasks to %s: ids, or --queue=, --status=, --task=.\n", verb);
-                json_decref(body);
-                return NULL;
-        }
-        if (ctl->dry_run)
-                json_object_set_new(body, "dry_run", json_true());
-        return body;
-}
-
-static int bulk(Ctl *ctl, const char *verb, const char *path, int argc, char **argv) {
-        json_t *body = bulk_body(ctl, verb, argc, argv), *answer = NULL, *item;
-        size_t i;
-        int result = CTL_OK;
-
-        if (!body)
-                return CTL_USAGE;
-        int r = client_send(ctl->client, "POST", path, body, &answer);
-        json_decref(body);
-        if (r < 0)
-                return ctl_exit(r);
-        bool printed = ctl_print_json(ctl, answer);
-        json_array_foreach(json_object_get(answer, "results"), i, item) {
-                const char *status = ctl_str(item, "status"), *detail = ctl_str(item, "detail");
-                if (STREQ(status, "error") || STREQ(status, "not_found")) {
-                        fprintf(stderr, "jobbersctl: cannot %s %s: %s\n", verb, ctl_str(item, "task_id"), *detail ? detail : "there is no such task");
-                        result = STREQ(status, "not_found") ? CTL_NOT_FOUND : CTL_FAILED;
-                }
-        }
-        if (!printed && !ctl->quiet && argc == 0)
-                printf("%s%lld tasks\n", ctl->dry_run ? "would be: " : "", (long long) ctl_int(answer, "matched", (int64_t) i));
-        json_decref(answer);
-        return result;
-}
-
-int verb_cancel(Ctl *ctl, int argc, char **argv) {
-        return bulk(ctl, "cancel", "/tasks/cancel", argc, argv);
-}
-
-int verb_resubmit(Ctl *ctl, int argc, char **argv) {
-        return bulk(ctl, "resubmit", "/tasks/resubmit", argc, argv);
 }

@@ -1,0 +1,112 @@
+/* verb-change.c: verbs on tasks that are there, one or many: cancel, resubmit; and logs. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "jobbersctl/ctl.h"
+#include "jobbersctl/tail.h"
+
+/* The body of a bulk call: ids, or a filter made of options. NULL after a sentence. */
+static json_t *bulk_body(const Ctl *ctl, const char *verb, int argc, char **argv) {
+        json_t *body = json_object();
+        if (argc > 0) {
+                json_t *ids = json_array();
+                for (int i = 0; i < argc; i++)
+                        json_array_append_new(ids, json_string(argv[i]));
+                json_object_set_new(body, "task_ids", ids);
+        }
+        if (ctl->queue)
+                json_object_set_new(body, "queue", json_string(ctl->queue));
+        if (ctl->status)
+                json_object_set_new(body, "status", json_string(ctl->status));
+        if (ctl->task)
+                json_object_set_new(body, "task_name", json_string(ctl->task));
+        if (ctl->task_version >= 0)
+                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
+        if (json_object_size(body) == 0) {
+                fprintf(stderr, "jobbersctl: say which tasks to %s: ids, or --queue=, --status=, --task=.\n", verb);
+                json_decref(body);
+                return NULL;
+        }
+        if (ctl->dry_run)
+                json_object_set_new(body, "dry_run", json_true());
+        return body;
+}
+
+static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json_t **ret) {
+        _cleanup_json_ json_t *given = body;
+        char count[64];
+        int result = CTL_OK;
+
+        int r = client_send(ctl->client, "POST", path, given, ret);
+        if (r < 0)
+                return ctl_exit(r);
+        const json_t *results = json_object_get(*ret, "results");
+        for (size_t i = 0; i < json_array_size(results); i++) {
+                const json_t *item = json_array_get(results, i);
+                const char *status = ctl_str(item, "status"), *detail = ctl_str(item, "detail"), *id = ctl_str(item, "task_id");
+                if (STREQ(status, "not_found")) {
+                        fprintf(stderr, "jobbersctl: cannot %s %s: there is no such task. See: jobbersctl list --all\n", verb, id);
+                        result = CTL_NOT_FOUND;
+                } else if (STREQ(status, "error")) {
+                        fprintf(stderr, "jobbersctl: cannot %s %s: %s.\n", verb, id, detail);
+                        result = CTL_FAILED;
+                }
+        }
+        if (!ctl_print_json(ctl, *ret) && !ctl->quiet && !json_object_get(given, "task_ids"))
+                printf("%s%s.\n", ctl_count(ctl_int(*ret, "matched", 0), "task", count), ctl->dry_run ? " would be meant" : "");
+        return result;
+}
+
+int verb_cancel(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL;
+        json_t *body = bulk_body(ctl, "cancel", argc, argv);
+        if (!body)
+                return CTL_USAGE;
+        int result = bulk(ctl, "cancel", "/tasks/cancel", body, &answer);
+        const json_t *results = json_object_get(answer, "results");
+        for (size_t i = 0; ctl->wait && i < json_array_size(results); i++) {
+                _cleanup_json_ json_t *task = NULL;
+                const json_t *item = json_array_get(results, i);
+                if (!STREQ(ctl_str(item, "status"), "error") && !STREQ(ctl_str(item, "status"), "not_found") &&
+                    task_wait(ctl, ctl_str(item, "task_id"), &task) < 0)
+                        return CTL_FAILED;
+        }
+        return result;
+}
+
+int verb_resubmit(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL;
+        json_t *body = bulk_body(ctl, "resubmit", argc, argv);
+        if (!body)
+                return CTL_USAGE;
+        if (ctl->keep_retries)
+                json_object_set_new(body, "reset_retry_count", json_false());
+        return bulk(ctl, "resubmit", "/tasks/resubmit", body, &answer);
+}
+
+/* ── logs ── */
+
+static bool print_bytes(void *userdata, const char *data, size_t n) {
+        return fd_write_all(STDOUT_FILENO, data, n) >= 0;
+}
+
+int verb_logs(Ctl *ctl, int argc, char **argv) {
+        const char *lifecycle = ctl->no_lifecycle ? "false" : "true";
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", ctl->follow ? "true" : "false", lifecycle);
+        _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, argv[0]) : NULL;
+        _cleanup_tail_ Tail tail = { 0 };
+
+        if (!path)
+                return CTL_FAILED;
+        if (ctl->follow)
+                return ctl_exit(client_stream(ctl->client, path, print_bytes, NULL));
+        ctl_pager(ctl);
+        if (!ctl_given(ctl, OPT_LINES))
+                return ctl_exit(client_stream(ctl->client, path, print_bytes, NULL));
+        int r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM : client_stream(ctl->client, path, tail_write, &tail);
+        if (r >= 0)
+                tail_print(&tail, stdout);
+        return ctl_exit(r);
+}

@@ -1,0 +1,124 @@
+/* verb-dlq.c: the dead letter queue: list, history, resubmit, remove. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "jobbersctl/ctl.h"
+#include "jobbersctl/options.h"
+#include "jobbersctl/table.h"
+
+static json_t *ids_of(int argc, char **argv) {
+        json_t *ids = json_array();
+        for (int i = 0; i < argc; i++)
+                json_array_append_new(ids, json_string(argv[i]));
+        return ids;
+}
+
+static int dlq_list(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL;
+        char more[32], count[64];
+        snprintf(more, sizeof more, "limit=%ld", MIN(ctl->limit, 1000L));
+        _cleanup_free_ char *path = ctl_query(ctl, "/dead-letter-queue", more);
+        int r = path ? client_get(ctl->client, path, &answer) : -ENOMEM;
+        if (r < 0)
+                return ctl_exit(r);
+        const json_t *tasks = json_object_get(answer, "tasks");
+        if (ctl_print_json(ctl, tasks))
+                return CTL_OK;
+        ctl_pager(ctl);
+        task_table_print(ctl, tasks);
+        if (!ctl->no_legend)
+                printf("%s%s%s\n", json_array_size(tasks) > 0 ? "\n" : "", ctl_count((int64_t) json_array_size(tasks), "dead letter", count),
+                       *ctl_str(answer, "next") ? " shown, and there are more (--limit=N)." : ".");
+        return CTL_OK;
+}
+
+static int dlq_history(Ctl *ctl, int argc, char **argv) {
+        _cleanup_free_ char *path = client_path(ctl->client, "/dead-letter-queue/%s/history", argv[0]);
+        _cleanup_json_ json_t *answer = NULL;
+        int r = path ? client_get(ctl->client, path, &answer) : -ENOMEM;
+        if (r < 0)
+                return ctl_exit(r);
+        if (ctl_print_json(ctl, answer))
+                return CTL_OK;
+        ctl_pager(ctl);
+        attempt_table_print(ctl, json_object_get(answer, "history"));
+        return CTL_OK;
+}
+
+static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *body = json_object(), *answer = NULL;
+        char count[64];
+        int result = CTL_OK;
+
+        if (argc > 0)
+                json_object_set_new(body, "task_ids", ids_of(argc, argv));
+        if (ctl->queue)
+                json_object_set_new(body, "queue", json_string(ctl->queue));
+        if (ctl->task)
+                json_object_set_new(body, "task_name", json_string(ctl->task));
+        if (ctl->task_version >= 0)
+                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
+        if (json_object_size(body) == 0) {
+                fprintf(stderr, "jobbersctl: say which dead letters to resubmit: ids, or --queue=, --task=.\n");
+                return CTL_USAGE;
+        }
+        if (ctl_given(ctl, OPT_LIMIT))
+                json_object_set_new(body, "limit", json_integer(ctl->limit));
+        json_object_set_new(body, "reset_retry_count", json_boolean(!ctl->keep_retries));
+        int r = client_send(ctl->client, "POST", "/dead-letter-queue/resubmit", body, &answer);
+        if (r < 0)
+                return ctl_exit(r);
+        const json_t *refused = json_object_get(answer, "refused");
+        for (size_t i = 0; i < json_array_size(refused); i++) {
+                const json_t *item = json_array_get(refused, i);
+                bool unknown = STREQ(ctl_str(item, "status"), "not_found");
+                fprintf(stderr, "jobbersctl: cannot resubmit %s: %s.\n", ctl_str(item, "task_id"),
+                        unknown ? "there is no such task" : ctl_str(item, "detail"));
+                result = unknown ? CTL_NOT_FOUND : CTL_FAILED;
+        }
+        if (!ctl_print_json(ctl, answer) && !ctl->quiet)
+                printf("%s resubmitted.\n", ctl_count(ctl_int(answer, "resubmitted", 0), "task", count));
+        return result;
+}
+
+static int dlq_remove(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *body = json_pack("{s:o}", "task_ids", ids_of(argc, argv)), *answer = NULL;
+        char count[64];
+        int r = client_send(ctl->client, "DELETE", "/dead-letter-queue", body, &answer);
+        if (r < 0)
+                return ctl_exit(r);
+        int64_t removed = ctl_int(answer, "removed", 0);
+        if (!ctl_print_json(ctl, answer) && !ctl->quiet)
+                printf("%s removed.\n", ctl_count(removed, "dead letter", count));
+        if (removed == argc)
+                return CTL_OK;
+        fprintf(stderr, "jobbersctl: %lld of those ids are in no dead letter queue. See: jobbersctl dlq\n", (long long) (argc - removed));
+        return CTL_NOT_FOUND;
+}
+
+static const struct Word { const char *name; int min; const char *words; int (*run)(Ctl *ctl, int argc, char **argv); } words[] = {
+        { "list", 0, "", dlq_list },
+        { "history", 1, " ID", dlq_history },
+        { "resubmit", 0, " [ID…]", dlq_resubmit },
+        { "remove", 1, " ID…", dlq_remove },
+};
+
+static const char *word_at(const void *names, size_t i) {
+        return ((const struct Word *) names)[i].name;
+}
+
+int verb_dlq(Ctl *ctl, int argc, char **argv) {
+        const char *name = argc > 0 ? argv[0] : "list";
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+                if (STREQ(words[i].name, name)) {
+                        int n = MAX(argc - 1, 0);
+                        if (n >= words[i].min)
+                                return words[i].run(ctl, n, n > 0 ? argv + 1 : NULL);
+                        fprintf(stderr, "jobbersctl: an id is missing: jobbersctl dlq %s%s\n", name, words[i].words);
+                        return CTL_USAGE;
+                }
+        const char *near = name_nearest(name, words, ARRAY_SIZE(words), word_at);
+        fprintf(stderr, "jobbersctl: dlq takes list, history, resubmit or remove, not \"%s\".%s%s%s\n", name, near ? " Did you mean \"" : "", near ? near : "",
+                near ? "\"?" : "");
+        return CTL_USAGE;
+}

@@ -1,0 +1,184 @@
+/* verb-list.c: tasks in a table: list, and what it shares with dlq and top. */
+#include <langinfo.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/ulid.h"
+#include "jobbersctl/ctl.h"
+#include "jobbersctl/table.h"
+#include "model/life.h"
+
+#define PAGE 1000
+
+/* ── one task in a line ── */
+
+const char *task_bar(int64_t percent, int width, char buf[static 256]) {
+        bool utf8 = STREQ(nl_langinfo(CODESET), "UTF-8");
+        int full = (int) (percent * width / 100);
+        char *p = buf;
+        for (int i = 0; i < width && p < buf + 240; i++)
+                p = stpcpy(p, i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : "."));
+        snprintf(p, (size_t) (buf + 256 - p), " %3lld%%", (long long) percent);
+        return buf;
+}
+
+/* "in 5min" */
+static const char *until(const char *timestamp, char buf[static 64]) {
+        usec_t t, now = clock_wall();
+        char span[CLOCK_STR_MAX];
+        if (clock_parse(timestamp, &t) < 0 || t < now)
+                return strcpy(buf, "due");
+        snprintf(buf, 64, "in %s", clock_format_span((t - now + USEC_PER_SEC - 1) / USEC_PER_SEC * USEC_PER_SEC, span));
+        return buf;
+}
+
+const char *task_info(const json_t *task, char buf[static 256]) {
+        const char *status = ctl_str(task, "status"), *text = ctl_str(task, "status_text"), *error = ctl_str(task, "last_error");
+        int64_t progress = ctl_int(task, "progress", -1), retries = ctl_int(task, "retry_attempt", 0);
+        char in[64], again[48] = "";
+
+        if (retries > 0)
+                snprintf(again, sizeof again, "retry %lld%s", (long long) retries, *error ? ": " : "");
+        if (STREQ(status, "started")) {
+                if (*ctl_str(task, "stop_reason"))
+                        snprintf(buf, 256, "stopping (%s)", ctl_str(task, "stop_reason"));
+                else if (progress >= 0)
+                        snprintf(buf, 256, "%lld%%%s%s", (long long) progress, *text ? " " : "", text);
+                else
+                        snprintf(buf, 256, "%s", *text || retries == 0 ? text : again);
+        } else if (STREQ(status, "scheduled"))
+                snprintf(buf, 256, "%s%s%s%s", until(ctl_str(task, "scheduled_at"), in), *again ? ", " : "", again, *again ? error : "");
+        else if (STREQ(status, "completed"))
+                snprintf(buf, 256, "%s", text);
+        else
+                snprintf(buf, 256, "%s%s", STREQ(status, "submitted") ? again : "", STREQ(status, "submitted") && !*again ? "" : error);
+        return buf;
+}
+
+/* Since when it is what it is. */
+static const char *since(const json_t *task, char buf[static 40]) {
+        const char *status = ctl_str(task, "status");
+        const char *key = task_status_is_final(task_status_from_string(status)) ? "completed_at"
+                        : !STREQ(status, "started")                            ? "submitted_at"
+                        : *ctl_str(task, "retried_at")                         ? "retried_at" : "started_at";
+        return ctl_time(task, key, buf);
+}
+
+void task_table_print(const Ctl *ctl, const json_t *tasks) {
+        _cleanup_table_ Table t;
+        char time[40], info[256];
+        table_init(&t, "ID|*TASK|*QUEUE|STATE|SINCE|*INFO");
+        for (size_t i = 0; i < json_array_size(tasks); i++) {
+                const json_t *task = json_array_get(tasks, i);
+                table_add(&t, COLOUR_NONE, ctl_str(task, "id"));
+                table_add(&t, COLOUR_NONE, ctl_str(task, "name"));
+                table_add(&t, COLOUR_NONE, ctl_str(task, "queue"));
+                table_add(&t, colour_of_status(ctl_str(task, "status")), ctl_str(task, "status"));
+                table_add(&t, COLOUR_NONE, since(task, time));
+                table_add(&t, COLOUR_NONE, task_info(task, info));
+        }
+        table_print(&t, stdout, !ctl->no_legend);
+}
+
+/* ── the list ── */
+
+/* Adds what `path` (a query) lists to `all`, page by page, `limit` at most; *ret_more says whether there was more. */
+static int fetch(Ctl *ctl, const char *path, size_t limit, json_t *all, bool *ret_more) {
+        _cleanup_free_ char *cursor = NULL;
+        size_t n = 0;
+        do {
+                _cleanup_free_ char *url = str_new("%s&limit=%zu%s%s", path, MIN(limit - n, (size_t) PAGE), cursor ? "&cursor=" : "", cursor ? cursor : "");
+                _cleanup_json_ json_t *page = NULL;
+                int r = url ? client_get(ctl->client, url, &page) : -ENOMEM;
+                if (r < 0)
+                        return r;
+                json_t *tasks = json_object_get(page, "tasks");
+                n += json_array_size(tasks);
+                json_array_extend(all, tasks);
+                free_p(&cursor);
+                cursor = *ctl_str(page, "next") ? strdup(ctl_str(page, "next")) : NULL;
+        } while (cursor && n < limit);
+        *ret_more |= cursor != NULL;
+        return 0;
+}
+
+/* "1h" is an hour ago, else a timestamp: as the least id of that time. */
+static int since_id(const char *text, char ret[static ULID_STR_MAX]) {
+        usec_t t, now = clock_wall();
+        if (clock_parse(text, &t) < 0) {
+                if (parse_span(text, &t) < 0 || t > now) {
+                        fprintf(stderr, "jobbersctl: --since= takes a time such as 2026-03-12T10:00:00Z, or 2h for two hours ago, not \"%s\".\n", text);
+                        return -EINVAL;
+                }
+                t = now - t;
+        }
+        Ulid id = { 0 };
+        for (int i = 0; i < 6; i++)
+                id.b[i] = (uint8_t) (t / USEC_PER_MSEC >> (40 - 8 * i));
+        ulid_format(&id, ret);
+        return 0;
+}
+
+/* What has not ended: state by state, running first. */
+static int list_unfinished(Ctl *ctl, json_t *all, bool *ret_more) {
+        static const char *const states[] = { "started", "submitted", "scheduled" };
+        size_t limit = (size_t) ctl->limit;
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+                char more[32];
+                snprintf(more, sizeof more, "status=%s", states[i]);
+                _cleanup_free_ char *path = ctl_query(ctl, "/task-list", more);
+                /* One beyond the limit, to know whether there is more. */
+                int r = path ? fetch(ctl, path, limit + 1 - MIN(json_array_size(all), limit), all, ret_more) : -ENOMEM;
+                if (r < 0)
+                        return r;
+                if (json_array_size(all) > limit) {
+                        json_array_remove(all, limit);
+                        *ret_more = true;
+                        return 0;
+                }
+        }
+        return 0;
+}
+
+/* The newest, newest last. */
+static int list_newest(Ctl *ctl, json_t *all, bool *ret_more) {
+        char id[ULID_STR_MAX], more[96];
+        size_t limit = (size_t) ctl->limit;
+        bool endless = false;
+
+        if (ctl->status && task_status_from_string(ctl->status) >= _TASK_STATUS_MAX) {
+                fprintf(stderr, "jobbersctl: --status= takes submitted, scheduled, started, completed, failed, cancelled, stalled or dropped, not \"%s\".\n", ctl->status);
+                return -EINVAL;
+        }
+        if (ctl->since && since_id(ctl->since, id) < 0)
+                return -EINVAL;
+        snprintf(more, sizeof more, "%s%s%s%s", ctl->status ? "status=" : "", ctl->status ? ctl->status : "", ctl->since ? "&order_by=task_id&start=" : "",
+                 ctl->since ? id : "");
+        _cleanup_free_ char *path = ctl_query(ctl, "/task-list", more);
+        int r = path ? fetch(ctl, path, SIZE_MAX, all, &endless) : -ENOMEM;
+        if (r < 0)
+                return r;
+        for (size_t n = json_array_size(all); n > limit; n--) {
+                json_array_remove(all, 0);
+                *ret_more = true;
+        }
+        return 0;
+}
+
+int verb_list(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *all = json_array();
+        bool newest = ctl->all || ctl->status || ctl->since, more = false;
+        char count[64];
+        int r = newest ? list_newest(ctl, all, &more) : list_unfinished(ctl, all, &more);
+        if (r < 0)
+                return r == -EINVAL ? CTL_USAGE : ctl_exit(r);
+        if (ctl_print_json(ctl, all))
+                return CTL_OK;
+        ctl_pager(ctl);
+        task_table_print(ctl, all);
+        if (!ctl->no_legend)
+                printf("%s%s%s%s\n", json_array_size(all) > 0 ? "\n" : "", ctl_count((int64_t) json_array_size(all), "task", count), more ? " shown, and there are more (--limit=N)." : ".",
+                       newest ? "" : " --all shows those that have ended, too.");
+        return CTL_OK;
+}
