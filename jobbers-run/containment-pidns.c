@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/coverage.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/str.h"
@@ -45,14 +46,14 @@ static _Noreturn void init_main(int fd) {
                 while (waitpid(-1, NULL, WNOHANG) > 0)
                         ;
                 if (leaving && kill(-1, 0) < 0 && errno == ESRCH)
-                        _exit(0);
+                        process_leave(0);
                 struct pollfd p = { .fd = 3, .events = POLLIN };
                 /* Others than our own children end without a signal to us; while leaving, look again now and then. */
                 if (ppoll(&p, 1, leaving ? &(struct timespec) { .tv_nsec = 20000000 } : NULL, &mask) <= 0)
                         continue;
                 ssize_t n = recv(3, say, sizeof say, MSG_DONTWAIT);
                 if (n == 0)
-                        _exit(0);
+                        process_leave(0);
                 if (n == 2 && say[0] == SAY_SIGNAL)
                         (void) kill(-1, say[1]);
                 else if (n >= 1 && say[0] == SAY_LEAVE)
@@ -188,13 +189,13 @@ bool containment_pidns_works(void) {
         if (pid == 0) {
                 /* Both steps: making it, and a process in it. */
                 if (namespace_enter() < 0)
-                        _exit(1);
+                        process_leave(1);
                 pid_t inner = fork();
                 if (inner == 0)
-                        _exit(getpid() == 1 ? 0 : 1);
+                        process_leave(getpid() == 1 ? 0 : 1);
                 if (inner < 0 || waitpid(inner, &status, 0) < 0)
-                        _exit(1);
-                _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+                        process_leave(1);
+                process_leave(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
         }
         return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

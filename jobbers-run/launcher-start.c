@@ -8,18 +8,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/coverage.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
 #include "model/definition-trust.h"
-
-#ifdef JOBBERS_COVERAGE
-void __gcov_dump(void);
-#else
-static void __gcov_dump(void) {
-}
-#endif
 
 /* ── definitions and users ── */
 
@@ -138,8 +132,7 @@ static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock) {
         job->pool_fd = pool_sock;
         if (supervisor_run(job))
                 pool_work(l, pool_sock);
-        __gcov_dump();
-        _exit(0);
+        process_leave(0);
 }
 
 static int supervisor_fork(Launcher *l, Job *job, bool scope, pid_t *ret) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/coverage.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -21,13 +22,6 @@
 #include "jobbers-run/supervisor.h"
 #include "model/arguments.h"
 #include "model/exit.h"
-
-#ifdef JOBBERS_COVERAGE
-void __gcov_dump(void);
-#else
-static void __gcov_dump(void) {
-}
-#endif
 
 #define RECORD_OVERHEAD (64 * 1024)
 #define STATUS_USAGE 2
@@ -253,8 +247,7 @@ static int supervise(Terminal *t, int *ret_status) {
                 close(signals);
                 supervisor_prepare();
                 (void) supervisor_run(&t->job);
-                __gcov_dump();
-                _exit(0);
+                process_leave(0);
         }
         if (pid < 0)
                 return log_error_errno(errno, "cannot create a process");
