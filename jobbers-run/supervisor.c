@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/message-id.h"
 #include "jobbers-run/notify.h"
 #include "jobbers-run/supervisor-private.h"
 
@@ -139,6 +140,7 @@ static void reap(Supervisor *s) {
 static void complain(Supervisor *s) {
         LogTask context = supervisor_log(s);
         s->complained = true;
+        context.message_id = MESSAGE_ATTEMPT_UNKILLABLE;
         uplink_status(&s->uplink, "a process of this attempt cannot be killed; waiting for its end");
         log_task(&context, LOG_WARNING, 0, "a process does not end although it was killed; waiting for it");
 }

@@ -19,13 +19,15 @@ int log_level_parse(const char *s, int *ret);
 int log_full(int level, int error, const char *format, ...) _printf_(3, 4);
 
 /* The same about one task: adds JOBBERS_TASK_ID, JOBBERS_ATTEMPT (if > 0), JOBBERS_TASK_NAME, JOBBERS_QUEUE
- * (where not NULL) and MESSAGE_ID (32 hex digits, may be NULL) as journal fields; as text the line starts "task ID: ". */
+ * (where not NULL) and MESSAGE_ID (one of message-id.h, may be NULL) as journal fields; as text the line starts "task ID: ". */
 typedef struct LogTask {
         const Ulid *id;
         unsigned attempt;
         const char *name, *queue;
         const char *message_id;
 } LogTask;
+/* The same without a task, with a MESSAGE_ID alone. */
+#define log_known(id_, level, error, ...) log_task(&(LogTask) { .message_id = (id_) }, level, error, __VA_ARGS__)
 int log_task(const LogTask *task, int level, int error, const char *format, ...) _printf_(4, 5);
 
 #define log_debug(...) ((void) (log_level() >= LOG_DEBUG && log_full(LOG_DEBUG, 0, __VA_ARGS__)))

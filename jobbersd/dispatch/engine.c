@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/message-id.h"
+
 /* A turn that keeps finding work gives the loop a chance after this many commits. */
 #define TURN_ROUNDS_MAX 8
 
@@ -111,8 +113,8 @@ static void restored_hold(Engine *e) {
         if (!store_restored(e->store))
                 return;
         e->draining = true;
-        log_warning("the database was restored from a backup, so tasks that ran since may seem to be waiting: nothing is started until you "
-                    "end the drain (jobbersctl drain off, or POST /drain {\"enabled\": false})");
+        log_known(MESSAGE_BACKUP_RESTORED, LOG_WARNING, 0, "the database was restored from a backup, so tasks that ran since may seem to be waiting: "
+                  "nothing is started until you end the drain (jobbersctl drain off, or POST /drain {\"enabled\": false})");
 }
 
 /* While nothing is staged. */
@@ -134,9 +136,9 @@ bool engine_draining(const Engine *e) {
 
 static void problem_log(void *userdata, const char *path, unsigned line, const char *sentence) {
         if (line > 0)
-                log_warning("%s:%u: %s", path, line, sentence);
+                log_known(MESSAGE_DEFINITION_REFUSED, LOG_WARNING, 0, "%s:%u: %s", path, line, sentence);
         else
-                log_warning("%s: %s", path, sentence);
+                log_known(MESSAGE_DEFINITION_REFUSED, LOG_WARNING, 0, "%s: %s", path, sentence);
 }
 
 int engine_reload(Engine *e) {

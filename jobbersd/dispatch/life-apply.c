@@ -2,7 +2,25 @@
  * is done: to the record, to the store, to the lanes and counts, and to the list of what goes out after the commit. */
 #include "dispatch/internal.h"
 
-#define MESSAGE_ID_LIFE "6f1c1a7d2f7e4cbd9a4f0a86b0c1d5e3"
+#include "base/message-id.h"
+
+static const char *const message_ids[_LIFE_EVENT_MAX] = {
+        [LIFE_SUBMIT] = MESSAGE_TASK_SUBMITTED,
+        [LIFE_SCHEDULE] = MESSAGE_TASK_SUBMITTED,
+        [LIFE_DUE] = MESSAGE_TASK_SUBMITTED,
+        [LIFE_LAUNCH] = MESSAGE_TASK_STARTED,
+        [LIFE_DROP] = MESSAGE_TASK_DROPPED,
+        [LIFE_NOT_STARTED] = MESSAGE_TASK_AGAIN,
+        [LIFE_COMPLETE] = MESSAGE_TASK_COMPLETED,
+        [LIFE_RETRY] = MESSAGE_TASK_RETRY,
+        [LIFE_RETRY_LATER] = MESSAGE_TASK_RETRY,
+        [LIFE_FAIL] = MESSAGE_TASK_FAILED,
+        [LIFE_STALL] = MESSAGE_TASK_STALLED,
+        [LIFE_REQUEUE] = MESSAGE_TASK_AGAIN,
+        [LIFE_CANCEL] = MESSAGE_TASK_CANCELLED,
+        [LIFE_CANCELLED] = MESSAGE_TASK_CANCELLED,
+        [LIFE_RESUBMIT] = MESSAGE_TASK_RESUBMITTED,
+};
 
 usec_t task_now(const Task *t) {
         usec_t now = clock_wall();
@@ -19,8 +37,13 @@ int task_note(Engine *e, const Task *t) {
 
 static void life_log(const Task *t, TaskStatus from, LifeEvent event) {
         LogTask about = {
-                .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue, .message_id = MESSAGE_ID_LIFE,
+                .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue, .message_id = message_ids[event],
         };
+        if (t->status == from) {        /* it runs, and is asked to end */
+                about.message_id = MESSAGE_TASK_CANCEL;
+                log_task(&about, LOG_INFO, 0, "to be cancelled");
+                return;
+        }
         bool bad = t->status == TASK_FAILED || t->status == TASK_STALLED || t->status == TASK_DROPPED;
         const char *why = t->last_error && (bad || event == LIFE_RETRY || event == LIFE_RETRY_LATER || event == LIFE_REQUEUE)
                                   ? t->last_error : NULL;
@@ -152,7 +175,7 @@ int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
                 if (r < 0)
                         return engine_spoil(e, r);
         }
-        if (t->status != from)
+        if (t->status != from || event == LIFE_CANCEL)
                 life_log(t, from, event);
         return 0;
 }

@@ -2,6 +2,8 @@
  * the boot id, who answers on the attempt's control socket, and the records on disk. Never the time that has passed. */
 #include "dispatch/internal.h"
 
+#include "base/message-id.h"
+
 typedef struct Recovered {
         Task *tasks;
         size_t n, cap;
@@ -94,7 +96,8 @@ static int recover_task(Engine *e, Task *t) {
         /* A stop that was decided goes out again: the earlier daemon may have ended between its commit and the signal. */
         if (run->task.stop_reason == STOP_CANCELLED || run->task.stop_reason == STOP_SHUTDOWN)
                 list_append(&e->stopping, &run->stop_link);
-        LogTask about = { .id = &run->task.id, .attempt = attempt.attempt, .name = run->task.name, .queue = run->task.queue };
+        LogTask about = { .id = &run->task.id, .attempt = attempt.attempt, .name = run->task.name, .queue = run->task.queue,
+                          .message_id = MESSAGE_ATTEMPT_ADOPTED };
         if (adopted)
                 log_task(&about, LOG_INFO, 0, "still running, adopted");
         return 0;

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/message-id.h"
 #include "base/process.h"
 #include "base/str.h"
 
@@ -229,7 +230,8 @@ void attempt_settle(LaunchAttempt *a, SettleAfter after) {
                 return;
         }
         if (r != -ENOENT && !a->damaged) {
-                log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_ERR, r, "its exit record cannot be read");
+                log_task(&(LogTask) { .id = &a->id, .attempt = a->number, .message_id = MESSAGE_RECORD_DAMAGED }, LOG_ERR, r,
+                         "its exit record cannot be read");
                 a->damaged = true;
         }
         if (after == SETTLE_KILLED) {

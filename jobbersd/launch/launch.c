@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/message-id.h"
 
 #define RECONNECT_FIRST (100 * USEC_PER_MSEC)
 #define RECONNECT_MAX (5 * USEC_PER_SEC)
@@ -242,7 +243,8 @@ static void launch_lost(Launch *l) {
 
         if (!l->is_child) {
                 if (was_ready)
-                        log_warning("the connection to the launcher at %s ended, trying again", l->settings->launcher_socket);
+                        log_known(MESSAGE_LAUNCHER_LOST, LOG_WARNING, 0, "the connection to the launcher at %s ended, trying again",
+                                  l->settings->launcher_socket);
                 l->reconnect_delay = was_ready ? RECONNECT_FIRST : MIN(MAX(l->reconnect_delay * 2, RECONNECT_FIRST), RECONNECT_MAX);
                 launch_set_timer(l, l->reconnect_delay);
                 return;
@@ -298,8 +300,8 @@ static void launch_connect(Launch *l) {
                 l->sock = fd_close(l->sock);
         }
         if (l->reconnect_delay == 0)
-                log_warning_errno(r, "cannot connect to the launcher at %s (is jobbers-launcher.socket active?), trying again",
-                                  l->settings->launcher_socket);
+                log_known(MESSAGE_LAUNCHER_LOST, LOG_WARNING, r, "cannot connect to the launcher at %s (is jobbers-launcher.socket active?), trying again",
+                          l->settings->launcher_socket);
         l->reconnect_delay = MIN(MAX(l->reconnect_delay * 2, RECONNECT_FIRST), RECONNECT_MAX);
         launch_set_timer(l, l->reconnect_delay);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/message-id.h"
 #include "base/str.h"
 #include "store/store-private.h"
 
@@ -117,7 +118,7 @@ void store_files_ballast_make(StoreFiles *f, usec_t not_again_within) {
         (void) unlinkat(dir, "ballast", 0);
         if ((r == -ENOSPC || r == -EDQUOT) && !f->ballast_wanted) {
                 f->ballast_wanted = true;
-                log_warning("the disk of %s is full: new tasks are refused until there is space", f->directory);
+                log_known(MESSAGE_DISK_FULL, LOG_WARNING, 0, "the disk of %s is full: new tasks are refused until there is space", f->directory);
         }
 }
 
@@ -130,6 +131,6 @@ void store_files_ballast_drop(StoreFiles *f) {
         f->ballast = false;
         f->ballast_wanted = true;
         f->ballast_tried = clock_boot();
-        log_warning("the disk of %s is full: the reserve of %d MiB is given up so that running tasks can be recorded; "
-                    "new tasks are refused until there is space", f->directory, BALLAST_BYTES >> 20);
+        log_known(MESSAGE_DISK_FULL, LOG_WARNING, 0, "the disk of %s is full: the reserve of %d MiB is given up so that running tasks can be recorded; "
+                  "new tasks are refused until there is space", f->directory, BALLAST_BYTES >> 20);
 }

@@ -143,8 +143,11 @@ def test_output_is_in_the_journal(machine):
     assert [line["MESSAGE"] for line in lines if line["SYSLOG_IDENTIFIER"] == "talk"] == ["to stdout", "to stderr", "no newline"]
     about = [json.loads(line) for line in machine.sh(f"journalctl -q -b -o json JOBBERS_TASK_ID={record['id']}").splitlines()]
     assert about and all("MESSAGE_ID" in line for line in about)
+    assert {line["JOBBERS_TASK_NAME"] for line in about} == {"talk"} and {line["JOBBERS_QUEUE"] for line in about} == {"default"}
     catalog = machine.sh(f"journalctl -q -b -x JOBBERS_TASK_ID={record['id']}")
-    assert "Subject:" in catalog or "░░" in catalog
+    for subject in ("waits for its turn", "has been started", "is completed"):
+        assert f"Subject: Task {record['id']} {subject}" in catalog, catalog
+    assert machine.sh("journalctl --list-catalog | grep -c jobbers:") == machine.sh("grep -c '^-- ' /usr/lib/systemd/catalog/jobbers.catalog")
     log = machine.get(f"/task/{record['id']}/logs")
     assert "to stdout" in log and "to stderr" in log and "no newline" in log
 
