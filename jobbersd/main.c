@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
                 printf("jobbersd %s\n", JOBBERS_VERSION);
                 return EXIT_SUCCESS;
         case ACTION_MAN:
-                settings_print_man(stdout);
+                settings_print_man(stdout, SETTINGS_FLAGS);
                 return EXIT_SUCCESS;
         case ACTION_RUN:
                 break;

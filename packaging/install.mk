@@ -3,13 +3,14 @@
 # ── manual pages: the tables of settings and of definition keys are printed by the code that reads them ──
 MAN := $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.in))
 man: $(MAN)
-$(B)/man-tables: packaging/man/tables.c $(call archives,model)
+MAN_DATE := $(shell date -u -d "$$(sed -n 's/^ -- .*>  //p' packaging/debian/changelog | head -n 1)" +%Y-%m-%d)
+$(B)/man-tables: packaging/man/tables.c jobbersctl/verbs.def $(call archives,model)
 	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $^ $(call libs,model)
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(call archives,model) $(call libs,model)
 $(B)/man/%: packaging/man/%.in $(B)/man-tables Makefile
 	@mkdir -p $(@D)
 	$(SAY) MAN $@
-	$(Q)$(B)/man-tables $(VERSION) <$< >$@.new && mv $@.new $@
+	$(Q)$(B)/man-tables $(VERSION) $(MAN_DATE) <$< >$@.new && mv $@.new $@
 
 # ── install ──
 INSTALL_PROGRAM := install -D -m 0755 -t

@@ -169,23 +169,27 @@ static void print_key(FILE *f, const char *flag) {
         }
 }
 
-void settings_print_man(FILE *f) {
+void settings_print_man(FILE *f, SettingsPage page) {
         for (size_t i = 0; i < N_SETTINGS; i++) {
                 const Setting *t = settings_table + i;
                 _cleanup_free_ char *tail = default_sentence(t);
+                if (page == SETTINGS_KEYS && t->flag_only)
+                        continue;
                 fputs(".TP\n.B ", f);
-                print_troff(f, "--");
-                print_troff(f, t->flag);
+                if (page == SETTINGS_KEYS) {
+                        print_key(f, t->flag);
+                        fputs("=", f);
+                } else {
+                        print_troff(f, "--");
+                        print_troff(f, t->flag);
+                        fputs(t->value ? "=" : "", f);
+                }
                 if (t->value) {
-                        fputs("=\\fI", f);
+                        fputs("\\fI", f);
                         print_troff(f, t->value);
                         fputs("\\fP", f);
-                }
-                if (!t->flag_only) {
-                        fputs("\\fR, \\fB", f);
-                        print_key(f, t->flag);
-                        fputs("=\\fP", f);
-                }
+                } else if (page == SETTINGS_KEYS)
+                        fputs("\\fIBOOL\\fP", f);
                 fputc('\n', f);
                 print_troff(f, t->help);
                 print_troff(f, tail ?: "");

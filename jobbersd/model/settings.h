@@ -61,7 +61,9 @@ void settings_free(Settings *s);
 
 /* The flags for --help at 80 columns; the same table as troff for the manual pages ("man"). */
 void settings_print_help(FILE *f);
-void settings_print_man(FILE *f);
+/* As jobbersd(8) has them, flags; or as jobbersd.conf(5) has them, keys. */
+typedef enum SettingsPage { SETTINGS_FLAGS, SETTINGS_KEYS } SettingsPage;
+void settings_print_man(FILE *f, SettingsPage page);
 
 /* The identities (SPEC 1): uid/gid of "jobbers" in system mode, one's own in user mode. -ESRCH with the sentence that names the
  * command that creates them, on stderr. */

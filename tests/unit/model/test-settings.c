@@ -429,25 +429,29 @@ static void identity(void **state) {
 
 /* Help and manual name every setting, and the help fits a terminal. */
 static void printed(void **state) {
-        char *help = NULL, *man = NULL;
+        char *help = NULL, *man = NULL, *keys = NULL;
         size_t n;
-        FILE *h = open_memstream(&help, &n), *m = open_memstream(&man, &n);
-        assert_true(h && m);
+        FILE *h = open_memstream(&help, &n), *m = open_memstream(&man, &n), *k = open_memstream(&keys, &n);
+        assert_true(h && m && k);
         settings_print_help(h);
-        settings_print_man(m);
+        settings_print_man(m, SETTINGS_FLAGS);
+        settings_print_man(k, SETTINGS_KEYS);
         fclose(h);
         fclose(m);
+        fclose(k);
         for (size_t i = 0; i < N_SETTINGS; i++) {
                 _cleanup_free_ char *flag = str_new("  --%s", settings_table[i].flag);
                 assert_non_null(strstr(help, flag));
                 assert_ptr_equal(setting_find(settings_table[i].flag, strlen(settings_table[i].flag)), settings_table + i);
         }
         assert_non_null(strstr(man, "\\-\\-task\\-dir="));
-        assert_non_null(strstr(man, "\\fBTaskDir=\\fP"));
+        assert_non_null(strstr(keys, ".B TaskDir=\\fIDIR\\fP"));
+        assert_null(strstr(keys, "Config="));
         for (char *line = help, *end; (end = strchr(line, '\n')); line = end + 1)
                 if (end - line > 79)
                         fail_msg("too wide: %.*s", (int) (end - line), line);
         free(help);
+        free(keys);
         free(man);
 }
 
