@@ -1,9 +1,11 @@
 /* cgroup-base.c: finding the place where the cgroups of attempts are made, and proving at the launcher's start that it works. */
 #include "jobbers-run/cgroup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +17,7 @@
 #include "base/str.h"
 
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
+#define PROBE "probe-"          /* with the pid of who tries */
 
 static bool is_delegated(int fd) {
         static const char *const names[] = { "trusted.delegate", "user.delegate" };
@@ -84,7 +87,8 @@ static int try_out(const CgroupBase *b) {
         siginfo_t info;
         int r;
 
-        snprintf(name, sizeof name, "probe-%d", (int) getpid());
+        pid_t self = getpid();
+        snprintf(name, sizeof name, PROBE "%d", (int) self);
         if (mkdirat(b->fd, name, 0755) < 0)
                 return -errno;
         _cleanup_close_ int fd = openat(b->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -98,6 +102,9 @@ static int try_out(const CgroupBase *b) {
                 goto out;
         }
         if (pid == 0) {
+                /* A launcher that is killed now must not leave us stopped for ever. */
+                if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != self)
+                        _exit(1);
                 if (cgroup_write(fd, "cgroup.procs", "0") < 0)
                         _exit(1);
                 (void) raise(SIGSTOP);          /* "I am in" */
@@ -173,7 +180,24 @@ bool cgroup_base_is_there(const CgroupBase *b) {
         return b->fd >= 0 && faccessat(b->fd, "cgroup.procs", F_OK, 0) >= 0;
 }
 
+/* Of launchers that were killed while they tried. One that is at it right now keeps its own by the process in it. */
+static void probes_remove(const CgroupBase *b) {
+        int fd = b->fd < 0 ? -1 : openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+        if (!d) {
+                fd_close(fd);
+                return;
+        }
+        for (struct dirent *e; (e = readdir(d));)
+                if (strncmp(e->d_name, PROBE, strlen(PROBE)) == 0)
+                        (void) unlinkat(b->fd, e->d_name, AT_REMOVEDIR);
+        closedir(d);
+}
+
 void cgroup_base_remove(const CgroupBase *b) {
-        if (b->path)
-                (void) rmdir(b->path);
+        if (!b->path)
+                return;
+        probes_remove(b);
+        (void) rmdir(b->path);
 }
