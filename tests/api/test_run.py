@@ -300,11 +300,13 @@ def test_daemons_end_with_their_task(anywhere):
     assert not alive(pid)
 
 
+# Takes note of SIGTERM and stays. It waits for the signal: a handler's flag set just before a sleep would be seen after it.
 STUBBORN = '''/usr/bin/python3 -c '
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *a: open(sys.argv[1], "w").write("term\\n"))
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 open(sys.argv[1], "w").write("up\\n")
-while True: time.sleep(100)' @BOX@'''
+while signal.sigwait([signal.SIGTERM]):
+    open(sys.argv[1], "w").write("term\\n")' @BOX@'''
 
 
 def test_leftovers_get_the_kill_sequence(anywhere):
