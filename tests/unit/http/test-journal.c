@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "http/log-journal.h"
+#include "tests/unit/pidfd.h"
 
 typedef struct World {
         char dir[40], program[64], journal[64], arguments[64];
@@ -140,6 +141,8 @@ static void no_journalctl(void **state) {
 }
 
 int main(void) {
+        if (!have_pidfds())
+                return EXIT_SKIPPED;
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(to_the_end, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(taken_over_where_it_was, set_up, tear_down),

@@ -1,5 +1,6 @@
 /* Adoption: against real processes that listen where a supervisor would. */
 #include "fixture.h"
+#include "tests/unit/pidfd.h"
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -329,6 +330,8 @@ static void record_of_an_earlier_boot(void **state) {
 }
 
 int main(void) {
+        if (!have_pidfds())
+                return EXIT_SKIPPED;
         log_init("test-adopt");
         log_set_level(LOG_CRIT);
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)

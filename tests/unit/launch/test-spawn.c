@@ -1,6 +1,7 @@
 /* The launcher as a child: which program, with which arguments, descriptors, signals and environment. The program found beside ours is
  * a link to this test, which then plays the launcher. */
 #include "fixture.h"
+#include "tests/unit/pidfd.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -92,6 +93,8 @@ int main(int argc, char **argv) {
         char self[4096];
         if (argc > 1 && STREQ(argv[1], "--launcher"))
                 return play_launcher(argc, argv);
+        if (!have_pidfds())
+                return EXIT_SKIPPED;
         log_init("test-spawn");
         log_set_level(LOG_CRIT);
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
