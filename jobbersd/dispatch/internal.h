@@ -166,6 +166,7 @@ extern const LaunchCallbacks run_callbacks;
 /* Takes the task over; counts it as running; in the map. NULL without memory (the task is then untouched). */
 Run *run_new(Engine *e, Task *t, Queue *q, Role *role, Kind *kind, Definition *d);
 void run_free(Engine *e, Run *run);
+void run_undo_start(Run *run);          /* its task as it was before: the start came to nothing */
 Run *run_find(Engine *e, const Ulid *id);
 void run_count(Run *run);
 void run_uncount(Run *run);

@@ -74,15 +74,8 @@ static int life_final(Engine *e, const Task *t) {
 static void life_change(Task *t, Run *run, unsigned fx, usec_t now, usec_t due) {
         if (fx & LIFE_FX_SPEND_RETRY)
                 t->retry_attempt++;
-        if (fx & LIFE_FX_UNDO_START) {
-                if (t->attempts > 0)
-                        t->attempts--;
-                if (run) {
-                        t->started_at = run->before_started;
-                        t->retried_at = run->before_retried;
-                        t->heartbeat_at = run->before_heartbeat;
-                }
-        }
+        if (fx & LIFE_FX_UNDO_START && run)
+                run_undo_start(run);
         if (fx & LIFE_FX_SPAWN) {
                 t->attempts++;
                 if (t->started_at == 0)

@@ -85,6 +85,11 @@ static int recover_task(Engine *e, Task *t) {
                 return 0;
         }
         run->attempt = attempt;
+        /* As it was before this start, should it have come to nothing. */
+        if (attempt.attempt == 1)
+                run->before_started = run->before_heartbeat = 0;
+        if (attempt.attempt <= 2)
+                run->before_retried = 0;
         if (!STREQ(attempt.boot_id, clock_boot_id())) {
                 recover_other_boot(e, run);
                 return 0;

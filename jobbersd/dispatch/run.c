@@ -72,6 +72,15 @@ Run *run_new(Engine *e, Task *t, Queue *q, Role *role, Kind *kind, Definition *d
         return run;
 }
 
+void run_undo_start(Run *run) {
+        Task *t = &run->task;
+        if (t->attempts > 0)
+                t->attempts--;
+        t->started_at = run->before_started;
+        t->retried_at = run->before_retried;
+        t->heartbeat_at = run->before_heartbeat;
+}
+
 void run_free(Engine *e, Run *run) {
         if (!run)
                 return;
@@ -243,6 +252,8 @@ static int run_settle_not_started(Engine *e, Run *run) {
                          run->end_sentence ? run->end_sentence : strerror(abs(run->end_error)));
                 e->counters.launches_refused++;
         }
+        if (cancelled)
+                run_undo_start(run);    /* the other arrow does so by itself */
         r = life_apply(e, &run->task, run, cancelled ? LIFE_CANCELLED : LIFE_NOT_STARTED, 0);
         if (r < 0)
                 return r;

@@ -189,6 +189,35 @@ static void cancel_at_start(void **state) {
         assert_int_equal(status_of(f, &id), TASK_CANCELLED);
 }
 
+/* Cancelled while its start was on its way, which then came to nothing: there was no attempt, and none is told of. */
+static int count_attempt(void *userdata, const Attempt *a) {
+        ++*(unsigned *) userdata;
+        return 0;
+}
+
+static void cancelled_before_it_ran(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {}, then = {};
+        const char *s;
+        unsigned n = 0;
+
+        Ulid id = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        Seen *seen = seen_of(f, &id);
+        assert_non_null(seen);
+        assert_int_equal(engine_cancel(f->engine, &id, &t, &s), 0);
+        assert_int_equal(run(f), 0);
+        seen->channel = fd_close(seen->channel);
+        seen->over = true;
+        assert_int_equal(run(f), 0);
+        task_of(f, &id, &then);
+        assert_int_equal(then.status, TASK_CANCELLED);
+        assert_int_equal(then.attempts, 0);
+        assert_int_equal(then.started_at, 0);
+        assert_int_equal(store_attempt_list(f->store, then.seq, count_attempt, &n), 0);
+        assert_int_equal(n, 0);
+}
+
 static void retry_now_then_dead(void **state) {
         Fixture *f = *state;
         _cleanup_task_ Task t = {}, u = {}, v = {};
@@ -247,7 +276,7 @@ static void notes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(submit_to_completion), TEST(same_id), TEST(refusals), TEST(cancel_waiting), TEST(cancel_running),
-                TEST(cancel_at_start), TEST(retry_now_then_dead), TEST(notes),
+                TEST(cancel_at_start), TEST(cancelled_before_it_ran), TEST(retry_now_then_dead), TEST(notes),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
