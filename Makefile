@@ -165,9 +165,18 @@ check-layers:
 ##: the running daemon, over HTTP
 check-api: $(PROGRAMS)
 	@$(PYTEST) tests/api
+# Programs of the fault tests: plain ones, whatever the flavour, since what they watch is the rest.
+FAULT_TOOLS := $(patsubst tests/fault/%.c,$(B)/tests/fault/%,$(wildcard tests/fault/*.c))
+$(B)/tests/fault/%: tests/fault/%.c
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) -O2 -g -std=gnu17 -D_GNU_SOURCE $(WARN) -o $@ $< -lsystemd
 ##: crashes, full disks, kill -9
-check-fault: $(PROGRAMS)
+check-fault: $(PROGRAMS) $(FAULT_TOOLS)
 	@$(PYTEST) tests/fault
+##: the same at length, for hours: N=100 shortens each campaign, WHAT="kill-daemon ..." chooses; figures go to $(B)/chaos-report
+chaos: $(PROGRAMS) $(FAULT_TOOLS)
+	@JOBBERS_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/fault/chaos --report $(B)/chaos-report $(if $(N),-n $(N)) $(WHAT)
 # Fuzzed readers: replayed over their corpus by check-fuzz; `make FUZZ=1 fuzz-NAME` runs one for a minute under libFuzzer. Each links the
 # group it reads for (model unless said) and what is below it; that of the launcher includes two of jobbers-run's files itself.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
@@ -264,6 +273,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: bench all man check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
+.PHONY: bench all man chaos check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/pic $(B)/tests -type f -name '*.d' 2>/dev/null)

@@ -354,7 +354,7 @@ exit 0''', KillGraceSec='30s', KillMode='mixed')
 
 
 def test_no_task_is_started_twice_over_many_kills(d):
-    """Short, and in every run; tests/fault/kill-daemon does the same at length."""
+    """Short, and in every run; tests/fault/campaign_kill.py does the same at length."""
     d.define('ledger', 'echo "$JOBBERS_TASK_ID" >>@DATA@/ledger')
     d.reload()
     ids = []

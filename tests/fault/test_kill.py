@@ -1,16 +1,14 @@
-"""kill-daemon as part of the suite: fifty kills of the daemon under load, in each mode that the caller can have."""
+"""kill -9 under load, the short form of the campaigns: daemon, launcher, supervisors and pairs of them."""
 import os
-import pathlib
-import subprocess
-import sys
 
+import campaign_kill
 import pytest
+from driver import show
 
-HERE = pathlib.Path(__file__).resolve().parent
 
-
-@pytest.mark.parametrize("mode", ["system", "user"] if os.geteuid() == 0 else ["user"])
-def test_fifty_kills(mode):
-    done = subprocess.run([sys.executable, HERE / "kill-daemon", "-n", "50", "--mode", mode], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " 0 problems" in done.stdout.splitlines()[-1]
+@pytest.mark.parametrize('mode, kills', [('system', 45), ('user', 25)] if os.geteuid() == 0 else [('user', 45)])
+def test_kills(mode, kills):
+    seed = int.from_bytes(os.urandom(4), 'big')
+    found, numbers = campaign_kill.mixed(kills, seed, mode)
+    assert not found, f'seed {seed}\n{show(found)}'
+    assert numbers['tasks'] > 3 * kills and numbers['starts'] > numbers['tasks'] // 2, numbers
