@@ -58,7 +58,7 @@ LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
 
-PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl
+PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl $(B)/jobbers-task
 LIBRARY  := $(B)/libjobbers.so
 PYTHON   := /usr/bin/python3
 
@@ -116,6 +116,10 @@ $(B)/libjobbers.so.0: $(OBJ_lib) libjobbers/libjobbers.map
 	  -Wl,--version-script=libjobbers/libjobbers.map -o $@ $(OBJ_lib) -ljansson
 $(B)/libjobbers.so: $(B)/libjobbers.so.0
 	$(Q)ln -sf libjobbers.so.0 $@
+# What a shell says: the task's half of the library as a program, with its files linked in.
+$(B)/jobbers-task: $(patsubst %,$(B)/obj/%.o,jobbers-task/main libjobbers/task libjobbers/notify libjobbers/json) $(call archives,model)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(SAY) CC $@

@@ -22,7 +22,13 @@ endef
 EXAMPLES := generate_report bulk_import send_email
 
 ##: install under DESTDIR and prefix; without DESTDIR also the users, the directories and the token
-install: all
+install: install-programs install-library install-python
+ifeq ($(DESTDIR),)
+	packaging/setup
+	ldconfig
+endif
+
+install-programs: all
 	$(INSTALL_PROGRAM) $(DESTDIR)$(sbindir) $(B)/jobbersd
 	$(INSTALL_PROGRAM) $(DESTDIR)$(bindir) $(filter-out %/jobbersd,$(PROGRAMS))
 	$(call install_units,$(wildcard units/*.service units/*.socket units/*.slice),$(unitdir))
@@ -33,9 +39,17 @@ install: all
 	for m in $(MAN); do $(INSTALL_DATA) $(DESTDIR)$(mandir)/man$${m##*.} $$m; done
 	for c in $(wildcard packaging/completions/jobbersctl); do $(INSTALL_DATA) $(DESTDIR)$(prefix)/share/bash-completion/completions $$c; done
 	install -d $(DESTDIR)$(sysconfdir)/jobbers/tasks.d $(DESTDIR)$(prefix)/lib/jobbers/tasks.d $(DESTDIR)/usr/libexec/jobbers
-ifeq ($(DESTDIR),)
-	packaging/setup
-endif
+
+install-library: $(LIBRARY)
+	install -D -m 0644 $(B)/libjobbers.so.0 $(DESTDIR)$(libdir)/libjobbers.so.$(VERSION)
+	ln -sf libjobbers.so.$(VERSION) $(DESTDIR)$(libdir)/libjobbers.so.0
+	ln -sf libjobbers.so.0 $(DESTDIR)$(libdir)/libjobbers.so
+	$(INSTALL_DATA) $(DESTDIR)$(includedir) libjobbers/jobbers.h
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@includedir@|$(includedir)|' -e 's|@libdir@|$(libdir)|' -e 's|@VERSION@|$(VERSION)|' \
+	  libjobbers/libjobbers.pc.in | install -D -m 0644 /dev/stdin $(DESTDIR)$(libdir)/pkgconfig/libjobbers.pc
+
+install-python:
+	$(INSTALL_DATA) $(DESTDIR)$(pythondir) python/jobbers.py
 
 ##: the example tasks, registered for every queue (a package of its own)
 install-examples:
@@ -45,7 +59,9 @@ install-examples:
 
 ##: remove what install put there; state and token stay
 uninstall:
-	rm -f $(DESTDIR)$(sbindir)/jobbersd $(DESTDIR)$(bindir)/jobbers-run $(DESTDIR)$(bindir)/jobbersctl
+	rm -f $(DESTDIR)$(sbindir)/jobbersd $(DESTDIR)$(bindir)/jobbers-run $(DESTDIR)$(bindir)/jobbersctl $(DESTDIR)$(bindir)/jobbers-task
+	rm -f $(DESTDIR)$(libdir)/libjobbers.so* $(DESTDIR)$(includedir)/jobbers.h $(DESTDIR)$(libdir)/pkgconfig/libjobbers.pc
+	rm -f $(DESTDIR)$(pythondir)/jobbers.py
 	rm -f $(patsubst units/%,$(DESTDIR)$(unitdir)/%,$(wildcard units/*.service units/*.socket units/*.slice))
 	rm -f $(patsubst units/user/%,$(DESTDIR)$(userunitdir)/%,$(wildcard units/user/*))
 	rm -f $(DESTDIR)$(sysusersdir)/jobbers.conf $(DESTDIR)$(tmpfilesdir)/jobbers.conf $(patsubst units/%,$(DESTDIR)$(catalogdir)/%,$(wildcard units/*.catalog))
@@ -57,4 +73,4 @@ uninstall:
 deb:
 	@packaging/build-deb $(VERSION)
 
-.PHONY: install install-examples uninstall deb
+.PHONY: install install-programs install-library install-python install-examples uninstall deb
