@@ -15,6 +15,8 @@ struct Client {
         char *where;                    /* for sentences */
         bool over_socket;
         ClientMode mode;
+        const char *hint;
+        FILE *errors;
         struct curl_slist *headers;
 };
 
@@ -103,6 +105,7 @@ int client_new(Client **ret, const ClientAddress *a) {
         if (!c)
                 return -ENOMEM;
         c->mode = a->mode;
+        c->errors = stderr;
         if (a->host) {
                 c->base = base_url(a->host);
                 if (!c->base || !(c->where = strdup(c->base)))
@@ -138,34 +141,48 @@ static int say_unreachable(const Client *c, CURLcode code) {
         long os = 0;
         curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &os);
         if (code == CURLE_COULDNT_CONNECT && c->over_socket && (os == EACCES || os == EPERM))
-                fprintf(stderr, "jobbersctl: no right to use %s: join the group \"jobbers\" (adduser USER jobbers, then log in again), or become root.\n", c->where);
+                fprintf(c->errors, "jobbersctl: no right to use %s: join the group \"jobbers\" (adduser USER jobbers, then log in again), or become root.\n", c->where);
         else if (code == CURLE_COULDNT_CONNECT && c->over_socket)
-                fprintf(stderr, "jobbersctl: jobbersd is not running: %s %s. Start it: systemctl %sstart jobbersd\n",
+                fprintf(c->errors, "jobbersctl: jobbersd is not running: %s %s. Start it: systemctl %sstart jobbersd\n",
                         access(c->where, F_OK) < 0 ? "there is no" : "nobody listens on", c->where, whose);
         else if (code == CURLE_COULDNT_CONNECT)
-                fprintf(stderr, "jobbersctl: nobody answers at %s: %s. On that host, see: systemctl status jobbersd\n", c->where,
+                fprintf(c->errors, "jobbersctl: nobody answers at %s: %s. On that host, see: systemctl status jobbersd\n", c->where,
                         os != 0 ? strerror((int) os) : "no connection");
         else if (code == CURLE_COULDNT_RESOLVE_HOST)
-                fprintf(stderr, "jobbersctl: there is no host \"%s\": check --host=.\n", c->where);
+                fprintf(c->errors, "jobbersctl: there is no host \"%s\": check --host=.\n", c->where);
         else if (code == CURLE_URL_MALFORMAT)
-                fprintf(stderr, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
+                fprintf(c->errors, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
         else
-                fprintf(stderr, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
+                fprintf(c->errors, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
                         curl_easy_strerror(code), whose);
         return os != 0 ? -(int) os : -EIO;
 }
 
+void client_errors_to(Client *c, FILE *errors) {
+        c->errors = errors ? errors : stderr;
+}
+
+void client_timeout(Client *c, long msec) {
+        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, msec);
+}
+
+void client_hint(Client *c, const char *hint) {
+        c->hint = hint;
+}
+
 /* The daemon's own words, with what to do where it cannot know. Returns -errno. */
-static int say_refused(const Client *c, int status, const json_t *answer) {
+int client_refused(Client *c, int status, const json_t *answer) {
         const char *detail = json_string_value(json_object_get(answer, "detail"));
+        bool ours = status == 400 || status == 404 || status == 409 || status == 422;
+        const char *hint = status == 401 ? "Name the file with the token: --token-file=FILE" : ours ? c->hint : NULL;
         if (!detail)
-                fprintf(stderr, "jobbersctl: what answers at %s is not jobbersd, or is broken (HTTP status %d).\n", c->where, status);
+                fprintf(c->errors, "jobbersctl: what answers at %s is not jobbersd, or is broken (HTTP status %d).\n", c->where, status);
         else {
                 char last = *detail ? detail[strlen(detail) - 1] : '.';
-                fprintf(stderr, "jobbersctl: %s%s%s\n", detail, last == '.' || last == '?' || last == '!' ? "" : ".",
-                        status == 401 ? " Name the file with the token: --token-file=FILE." : "");
+                fprintf(c->errors, "jobbersctl: %s%s%s%s\n", detail, strchr(".?!", last) ? "" : ".", hint ? " " : "", hint ? hint : "");
         }
-        return status == 404 ? -ENOENT : -EREMOTEIO;
+        c->hint = NULL;
+        return status == 404 ? -ENOENT : status == 400 || status == 422 ? -EINVAL : -EREMOTEIO;
 }
 
 static size_t collect(char *data, size_t size, size_t n, void *userdata) {
@@ -207,10 +224,11 @@ int client_send(Client *c, const char *method, const char *path, const json_t *b
         if (status < 0)
                 return status;
         if (status >= 300) {
-                status = say_refused(c, status, answer);
+                status = client_refused(c, status, answer);
                 json_decref(answer);
                 return status;
         }
+        c->hint = NULL;
         if (ret)
                 *ret = answer;
         else
@@ -262,10 +280,11 @@ int client_stream(Client *c, const char *path, client_write_fn write, void *user
                 r = say_unreachable(c, code);
         else if (status != 200) {
                 json_t *answer = json_loadb(s.error.s ? s.error.s : "", s.error.len, 0, NULL);
-                r = say_refused(c, (int) status, answer);
+                r = client_refused(c, (int) status, answer);
                 json_decref(answer);
         }
         str_free(&s.error);
+        c->hint = NULL;
         return r;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/macro.h"
 
@@ -28,9 +29,17 @@ void client_free_p(Client **c);
 /* One request. `body` is borrowed, NULL for none. Returns the status code (200 … 599) and the answer (new reference, NULL when it is no
  * JSON), or -errno after one sentence on stderr (daemon down, no rights, no token). */
 int client_call(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
-/* The same where only success is of use: prints the daemon's `detail` otherwise. 0 or -EREMOTEIO/-errno. */
+/* The same where only success is of use: prints the daemon's sentence otherwise. 0; -ENOENT for 404, -EINVAL for 400 and 422, else
+ * -EREMOTEIO; -errno. */
 int client_get(Client *c, const char *path, json_t **ret);
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
+/* Where sentences go instead of stderr (NULL: stderr again), and how long a call may take (0: for ever): for the live view. */
+void client_errors_to(Client *c, FILE *errors);
+void client_timeout(Client *c, long msec);
+/* Prints why an answer of status 300 and up refuses; returns -errno as client_send. */
+int client_refused(Client *c, int status, const json_t *answer);
+/* What to do when the next client_get, _send or _stream is refused with 400, 404, 409 or 422: follows the daemon's sentence. Borrowed. */
+void client_hint(Client *c, const char *hint);
 /* Streams an answer's text to `write` as it arrives; write returns false to stop. */
 typedef bool (*client_write_fn)(void *userdata, const char *data, size_t n);
 int client_stream(Client *c, const char *path, client_write_fn write, void *userdata);

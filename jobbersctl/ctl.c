@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "jobbersctl/table.h"
 
 bool ctl_print_json(const Ctl *ctl, const json_t *value) {
         if (ctl->json == JSON_OFF)
@@ -125,7 +126,10 @@ void ctl_pager(const Ctl *ctl) {
                 pager = "less";
         if (!*pager || STREQ(pager, "cat"))
                 return;
-        setenv("LESS", "FRSXMK", 0);
+        setenv("LESS", "FRXMK", 0);
+        /* What the terminal is like is to be known before stdout is a pipe. */
+        (void) colour_wanted();
+        (void) terminal_width();
         pager_pid = fork();
         if (pager_pid == 0) {
                 dup2(fds[0], STDIN_FILENO);

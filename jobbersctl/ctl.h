@@ -98,7 +98,7 @@ const char *ctl_bytes(int64_t n, char buf[static 24]);
 const char *ctl_count(int64_t n, const char *noun, char buf[static 64]);
 /* "open", or why a queue of /status starts nothing. */
 const char *ctl_queue_state(const json_t *queue);
-/* Sends long output through $PAGER (less -FRSX) when stdout is a terminal and neither --no-pager nor --json= was given. */
+/* Sends long output through $PAGER (less -FRX) when stdout is a terminal and neither --no-pager nor --json= was given. */
 void ctl_pager(const Ctl *ctl);
 /* "path?key=value&…" from the filters on the command line (--queue=, --task=, --task-version=), `more` (may be "") first. NULL without memory. */
 char *ctl_query(const Ctl *ctl, const char *path, const char *more);
@@ -108,6 +108,10 @@ char *ctl_query(const Ctl *ctl, const char *path, const char *more);
 const json_t *definition_choose(const Ctl *ctl, const json_t *definitions, const char *name);
 
 /* ── tasks ── */
+#define HINT_TASK "See: jobbersctl list --all"
+#define HINT_QUEUE "See: jobbersctl queues"
+#define HINT_ROLE "See: jobbersctl roles"
+
 /* Long polls until the task has ended; *ret is its record (new reference). (verb-task.c) */
 int task_wait(Ctl *ctl, const char *id, json_t **ret);
 /* "42% importing rows", "in 5min", "exit status 70": what is worth a column. Returns buf. (verb-list.c) */
@@ -116,5 +120,5 @@ const char *task_info(const json_t *task, char buf[static 256]);
 void task_table_print(const Ctl *ctl, const json_t *tasks);
 /* The table of attempts that status and dlq print. (verb-status.c) */
 void attempt_table_print(const Ctl *ctl, const json_t *attempts);
-/* "███████░░░ 42%" in `width` columns, ASCII where the locale knows nothing else. Returns buf. */
-const char *task_bar(int64_t percent, int width, char buf[static 256]);
+/* "███████░░░": part of whole in `width` columns (70 at most), ASCII where the locale knows nothing else. Returns buf. */
+const char *task_bar(int64_t part, int64_t whole, int width, char buf[static 256]);

@@ -38,10 +38,11 @@ Colour colour_of_status(const char *status) {
 }
 
 int terminal_width(void) {
+        static int last;                /* of a pager's terminal, once stdout is a pipe to it */
         struct winsize w;
         if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
-                return w.ws_col;
-        return 0;
+                last = w.ws_col;
+        return last;
 }
 
 /* Columns that a UTF-8 text takes; bytes where it is no valid text. */

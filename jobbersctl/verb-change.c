@@ -50,7 +50,7 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                         fprintf(stderr, "jobbersctl: cannot %s %s: there is no such task. See: jobbersctl list --all\n", verb, id);
                         result = CTL_NOT_FOUND;
                 } else if (STREQ(status, "error")) {
-                        fprintf(stderr, "jobbersctl: cannot %s %s: %s.\n", verb, id, detail);
+                        fprintf(stderr, "jobbersctl: cannot %s %s: %s. %s\n", verb, id, detail, HINT_TASK);
                         result = CTL_FAILED;
                 }
         }
@@ -100,6 +100,7 @@ int verb_logs(Ctl *ctl, int argc, char **argv) {
 
         if (!path)
                 return CTL_FAILED;
+        client_hint(ctl->client, HINT_TASK);
         if (ctl->follow)
                 return ctl_exit(client_stream(ctl->client, path, print_bytes, NULL));
         ctl_pager(ctl);

@@ -35,6 +35,7 @@ static int dlq_list(Ctl *ctl, int argc, char **argv) {
 static int dlq_history(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, "/dead-letter-queue/%s/history", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
+        client_hint(ctl->client, "See: jobbersctl dlq");
         int r = path ? client_get(ctl->client, path, &answer) : -ENOMEM;
         if (r < 0)
                 return ctl_exit(r);
@@ -72,7 +73,7 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
         for (size_t i = 0; i < json_array_size(refused); i++) {
                 const json_t *item = json_array_get(refused, i);
                 bool unknown = STREQ(ctl_str(item, "status"), "not_found");
-                fprintf(stderr, "jobbersctl: cannot resubmit %s: %s.\n", ctl_str(item, "task_id"),
+                fprintf(stderr, "jobbersctl: cannot resubmit %s: %s. See: jobbersctl dlq\n", ctl_str(item, "task_id"),
                         unknown ? "there is no such task" : ctl_str(item, "detail"));
                 result = unknown ? CTL_NOT_FOUND : CTL_FAILED;
         }
@@ -92,7 +93,8 @@ static int dlq_remove(Ctl *ctl, int argc, char **argv) {
                 printf("%s removed.\n", ctl_count(removed, "dead letter", count));
         if (removed == argc)
                 return CTL_OK;
-        fprintf(stderr, "jobbersctl: %lld of those ids are in no dead letter queue. See: jobbersctl dlq\n", (long long) (argc - removed));
+        fprintf(stderr, "jobbersctl: %s %s not in the dead letter queue. See: jobbersctl dlq\n", ctl_count(argc - removed, "task", count),
+                argc - removed == 1 ? "is" : "are");
         return CTL_NOT_FOUND;
 }
 

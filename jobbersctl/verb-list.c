@@ -13,13 +13,13 @@
 
 /* ── one task in a line ── */
 
-const char *task_bar(int64_t percent, int width, char buf[static 256]) {
+const char *task_bar(int64_t part, int64_t whole, int width, char buf[static 256]) {
         bool utf8 = STREQ(nl_langinfo(CODESET), "UTF-8");
-        int full = (int) (percent * width / 100);
+        int full = whole > 0 ? (int) (MIN(part, whole) * width / whole) : 0;
         char *p = buf;
-        for (int i = 0; i < width && p < buf + 240; i++)
+        *p = '\0';
+        for (int i = 0; i < MIN(width, 70); i++)
                 p = stpcpy(p, i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : "."));
-        snprintf(p, (size_t) (buf + 256 - p), " %3lld%%", (long long) percent);
         return buf;
 }
 

@@ -12,6 +12,7 @@
 static int queue_fetch(Ctl *ctl, const char *name, const json_t *status, json_t **ret) {
         _cleanup_free_ char *path = client_path(ctl->client, "/queues/%s/config", name);
         _cleanup_json_ json_t *answer = NULL;
+        client_hint(ctl->client, HINT_QUEUE);
         int r = path ? client_get(ctl->client, path, &answer) : -ENOMEM;
         if (r < 0)
                 return r;
@@ -202,6 +203,7 @@ int verb_set_queue(Ctl *ctl, int argc, char **argv) {
         for (int i = 1; i < argc; i++)
                 if (setting_apply(body, argv[i]) < 0)
                         return CTL_USAGE;
+        client_hint(ctl->client, "See: jobbersctl set-queue --help");
         int r = client_send(ctl->client, "PUT", path, body, &answer);
         if (r < 0)
                 return ctl_exit(r);
@@ -214,9 +216,15 @@ int verb_set_queue(Ctl *ctl, int argc, char **argv) {
 int verb_delete_queue(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, ctl->force ? "/queues/%s?force=true" : "/queues/%s", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
-        int r = path ? client_send(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
-        if (r < 0)
-                return ctl_exit(r);
+        int status = path ? client_call(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
+        if (status == 409 && !ctl->force) {
+                fprintf(stderr, "jobbersctl: queue \"%s\" holds tasks that have not ended (jobbersctl list --queue=%s). To cancel them: jobbersctl delete-queue --force %s\n",
+                        argv[0], argv[0], argv[0]);
+                return CTL_FAILED;
+        }
+        client_hint(ctl->client, HINT_QUEUE);
+        if (status < 0 || status >= 300)
+                return ctl_exit(status < 0 ? status : client_refused(ctl->client, status, answer));
         if (!ctl_print_json(ctl, answer) && !ctl->quiet)
                 printf("Queue %s deleted.\n", argv[0]);
         return CTL_OK;
@@ -227,6 +235,7 @@ static int each_queue(Ctl *ctl, int argc, char **argv, const char *pattern, cons
         for (int i = 0; i < argc; i++) {
                 _cleanup_free_ char *path = client_path(ctl->client, pattern, argv[i]);
                 _cleanup_json_ json_t *answer = NULL;
+                client_hint(ctl->client, HINT_QUEUE);
                 int r = path ? client_send(ctl->client, "POST", path, NULL, &answer) : -ENOMEM;
                 if (r < 0)
                         result = ctl_exit(r);

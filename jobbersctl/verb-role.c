@@ -7,6 +7,7 @@
 
 static int role_fetch(Ctl *ctl, const char *name, json_t **ret) {
         _cleanup_free_ char *path = client_path(ctl->client, "/roles/%s", name);
+        client_hint(ctl->client, HINT_ROLE);
         return path ? client_get(ctl->client, path, ret) : -ENOMEM;
 }
 
@@ -82,6 +83,7 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
                 return CTL_NOT_FOUND;
         for (int i = 1; i < argc; i++)
                 json_array_append_new(queues, json_string(argv[i] + (plus > 0)));
+        client_hint(ctl->client, HINT_QUEUE);
         int r = path ? client_send(ctl->client, "PUT", path, queues, &answer) : -ENOMEM;
         if (r < 0)
                 return ctl_exit(r);
@@ -98,6 +100,7 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
 int verb_delete_role(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, "/roles/%s", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
+        client_hint(ctl->client, HINT_ROLE);
         int r = path ? client_send(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
         if (r < 0)
                 return ctl_exit(r);

@@ -105,7 +105,7 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         if (retries > 0)
                 printf("   Retries: %lld of %lld\n", (long long) retries, (long long) ctl_int(definition, "max_retries", retries));
         if (progress >= 0)
-                printf("  Progress: %s\n", task_bar(progress, 30, bar));
+                printf("  Progress: %s %lld%%\n", task_bar(progress, 100, 30, bar), (long long) progress);
         if (*ctl_str(task, "status_text"))
                 printf("    Status: \"%s\"\n", ctl_str(task, "status_text"));
         if (*ctl_str(task, "stop_reason"))
@@ -132,6 +132,7 @@ static int print_log(Ctl *ctl, const char *id) {
 static int status_task(Ctl *ctl, const char *id, bool first) {
         _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s", id);
         _cleanup_json_ json_t *task = NULL, *definition = NULL;
+        client_hint(ctl->client, HINT_TASK);
         int r = path ? client_get(ctl->client, path, &task) : -ENOMEM;
         if (r < 0 || ctl_print_json(ctl, task))
                 return r;

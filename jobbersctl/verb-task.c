@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/ulid.h"
 #include "jobbersctl/ctl.h"
+#include "jobbersctl/options.h"
 #include "model/arguments.h"
 #include "model/life.h"
 
@@ -42,7 +43,7 @@ static char *at_resolve(const char *at) {
 }
 
 /* The words after the name as parameters; a single "-" reads a JSON object from standard input. */
-static int words_to_parameters(const Parameter *parameters, size_t n, int argc, char **argv, json_t **ret) {
+static int words_to_parameters(const char *name, const Parameter *parameters, size_t n, int argc, char **argv, json_t **ret) {
         if (argc == 1 && STREQ(argv[0], "-")) {
                 json_error_t error;
                 *ret = json_loadf(stdin, 0, &error);
@@ -55,7 +56,7 @@ static int words_to_parameters(const Parameter *parameters, size_t n, int argc, 
         _cleanup_free_ char *sentence = NULL;
         int r = arguments_parse(parameters, n, argv, (size_t) argc, ret, &sentence);
         if (r < 0)
-                fprintf(stderr, "jobbersctl: %s.\n", sentence ? sentence : "not enough memory");
+                fprintf(stderr, "jobbersctl: %s. See: jobbersctl tasks %s\n", sentence ? sentence : "not enough memory", name);
         return r;
 }
 
@@ -68,13 +69,10 @@ static int task_body(const Ctl *ctl, int argc, char **argv, const json_t *defini
         if (!definition)
                 return -ENOENT;
         Parameter *parameters = parameters_of(definition, &n);
-        int r = parameters ? words_to_parameters(parameters, n, argc - 1, argv + 1, &given) : -ENOMEM;
+        int r = parameters ? words_to_parameters(argv[0], parameters, n, argc - 1, argv + 1, &given) : -ENOMEM;
         free(parameters);
-        if (r < 0) {
-                if (r == -EINVAL)
-                        fprintf(stderr, "jobbersctl: what it takes: jobbersctl tasks %s\n", argv[0]);
+        if (r < 0)
                 return r;
-        }
         *ret = json_pack("{s:s, s:s, s:I, s:o}", "id", id, "name", argv[0], "version", (json_int_t) ctl_int(definition, "version", 0),
                          "parameters", given);
         if (ctl->queue)
@@ -82,6 +80,27 @@ static int task_body(const Ctl *ctl, int argc, char **argv, const json_t *defini
         if (ctl_given(ctl, OPT_PRIORITY))
                 json_object_set_new(*ret, "priority", json_integer(ctl->priority));
         return 0;
+}
+
+static const char *queue_at(const void *names, size_t i) {
+        return json_string_value(json_array_get(names, i));
+}
+
+/* Says so where a queue is not there: the daemon would, but not in the words of this program. */
+static bool queue_known(Ctl *ctl) {
+        _cleanup_json_ json_t *answer = NULL;
+        if (client_call(ctl->client, "GET", "/queues", NULL, &answer) != 200)
+                return true;
+        const json_t *names = json_object_get(answer, "queues");
+        for (size_t i = 0; i < json_array_size(names); i++)
+                if (STREQ(queue_at(names, i), ctl->queue))
+                        return true;
+        const char *near = name_nearest(ctl->queue, names, json_array_size(names), queue_at);
+        if (near)
+                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Did you mean \"%s\"?\n", ctl->queue, near);
+        else
+                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Make it: jobbersctl set-queue %s\n", ctl->queue, ctl->queue);
+        return false;
 }
 
 /* Submits; *ret_id is the id as text. */
@@ -107,6 +126,10 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
         if (r < 0)
                 return r;
         body = at ? json_pack("{s:o, s:s}", "task", task, "run_at", at) : task;
+        if (ctl->queue && !queue_known(ctl))
+                return -ENOENT;
+        _cleanup_free_ char *hint = str_new("See: jobbersctl tasks %s", argv[0]);
+        client_hint(ctl->client, hint);
         return client_send(ctl->client, "POST", at ? "/schedule-task" : "/submit-task", body, ret_answer);
 }
 
@@ -117,6 +140,7 @@ int task_wait(Ctl *ctl, const char *id, json_t **ret) {
         _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s?wait=60", id);
         for (;;) {
                 json_t *task = NULL;
+                client_hint(ctl->client, HINT_TASK);
                 int r = path ? client_get(ctl->client, path, &task) : -ENOMEM;
                 if (r < 0)
                         return r;
