@@ -187,6 +187,7 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
 FUZZERS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz-%)
 FUZZ_GROUP_http   := http
 FUZZ_GROUP_schema := http
+FUZZ_OBJ_notify   := $(B)/obj/jobbers-run/passed.o
 FUZZ_OBJ_launcher := $(filter-out $(patsubst %,$(B)/obj/jobbers-run/%.o,main launcher launcher-start),$(OBJ_run))
 define fuzzer
 $(B)/tests/fuzz/fuzz-$(1): tests/fuzz/fuzz-$(1).c $(if $(FUZZ),,tests/fuzz/replay.c) $(FUZZ_OBJ_$(1)) $(call archives,$(or $(FUZZ_GROUP_$(1)),model))

@@ -6,6 +6,9 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "jobbers-run/passed.h"
+
+#define FINISH_MAX 4096                 /* more than a socket holds; another task of the same user may go on sending */
 
 /* Bytes of the UTF-8 sequence at s (of n bytes), 0 when it is not one. */
 static size_t utf8_length(const unsigned char *s, size_t n) {
@@ -45,6 +48,8 @@ static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *from,
                         break;
                 if (len == 0)
                         to[used++] = '?';
+                else if (len == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0)
+                        to[used++] = ' ';       /* C1: a terminal may take them for the beginning of a command */
                 else if (len == 1)
                         to[used++] = s[i] < 0x20 || s[i] == 0x7f ? ' ' : (char) s[i];
                 else {
@@ -102,8 +107,7 @@ void notify_parse(const char *data, size_t len, NotifyMessage *ret) {
 int notify_receive(int fd, NotifyDatagram *ret) {
         union {
                 struct cmsghdr align;
-                /* More than the kernel ever passes at once (SCM_MAX_FD), so that nothing is cut off and lost. */
-                char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(253 * sizeof(int))];
+                char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(NOTIFY_FDS_MAX * sizeof(int))];
         } control;
         struct iovec iov = { .iov_base = ret->data, .iov_len = NOTIFY_SIZE_MAX };
         struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
@@ -111,6 +115,8 @@ int notify_receive(int fd, NotifyDatagram *ret) {
 
         ret->n_fds = 0;
         ret->sender = 0;
+        if (passed_busy() >= 0)
+                return 0;
         do
                 n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         while (n < 0 && errno == EINTR);
@@ -130,8 +136,6 @@ int notify_receive(int fd, NotifyDatagram *ret) {
                                 memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
                                 if (ret->n_fds < NOTIFY_FDS_MAX)
                                         ret->fds[ret->n_fds++] = passed;
-                                else
-                                        fd_close(passed);
                         }
                 }
         }
@@ -142,7 +146,13 @@ int notify_receive(int fd, NotifyDatagram *ret) {
 }
 
 void notify_datagram_close(NotifyDatagram *d) {
-        for (size_t i = 0; i < d->n_fds; i++)
-                fd_close(d->fds[i]);
+        passed_close(d->fds, d->n_fds);
         d->n_fds = 0;
+}
+
+bool notify_finish(int fd) {
+        static NotifyDatagram rest;
+        for (unsigned i = 0; i < FINISH_MAX && passed_finish() && notify_receive(fd, &rest) > 0; i++)
+                notify_datagram_close(&rest);
+        return passed_finish();
 }

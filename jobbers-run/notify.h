@@ -17,9 +17,9 @@ typedef struct NotifyMessage {
 /* Any bytes; what is not understood is skipped. */
 void notify_parse(const char *data, size_t len, NotifyMessage *ret);
 
-/* One datagram without waiting: 1, 0 when there is none, -errno. Descriptors that came along are handed out in *ret_fds (at most max,
- * excess is closed) to be closed after the message was processed: that is what BARRIER=1 waits for. sender 0: unknown. */
-#define NOTIFY_FDS_MAX 8
+/* One datagram without waiting: 1, 0 when there is none (or passed_busy()), -errno. Descriptors that came along are to be closed, by
+ * notify_datagram_close, after the message was processed: that is what BARRIER=1 waits for. sender 0: unknown. */
+#define NOTIFY_FDS_MAX 253              /* SCM_MAX_FD: the kernel passes no more, so nothing is cut off and lost */
 typedef struct NotifyDatagram {
         char data[NOTIFY_SIZE_MAX + 1];
         size_t len;
@@ -29,3 +29,6 @@ typedef struct NotifyDatagram {
 } NotifyDatagram;
 int notify_receive(int fd, NotifyDatagram *ret);
 void notify_datagram_close(NotifyDatagram *d);
+/* Nobody is to be heard any more: takes what is still there, so that closing the socket closes nothing that makes us wait. False when
+ * something does all the same; the socket must then stay open until the process ends. */
+bool notify_finish(int fd);

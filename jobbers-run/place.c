@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/notify.h"
 
 #define SHM "/dev/shm"
 
@@ -124,6 +125,7 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         *p = PLACE_INIT;
         p->attempt_dir = settings->attempt_dir;
         p->record_dir = settings->record_dir;
+        p->max_parameters = settings->max_parameters;
         p->own_uid = geteuid();
         p->daemon = *daemon;
         p->privileged = p->own_uid == 0;
@@ -213,8 +215,11 @@ static int parameters_make(AttemptDir *d, int from) {
         struct stat st;
         off_t offset = 0;
 
+        /* Looked at by the launcher, but its sender may hold it still, and make it grow. */
         if (fstat(from, &st) < 0)
                 return -errno;
+        if ((uint64_t) st.st_size > d->place->max_parameters)
+                return -EFBIG;
         to = openat(d->work_fd, "parameters", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
         if (to < 0)
                 return -errno;
@@ -303,7 +308,8 @@ int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time
 
 void attempt_dir_remove(AttemptDir *d) {
         d->control_fd = fd_close(d->control_fd);
-        d->notify_fd = fd_close(d->notify_fd);
+        d->clean = d->notify_fd < 0 || notify_finish(d->notify_fd);
+        d->notify_fd = d->clean ? fd_close(d->notify_fd) : -1;
         d->parameters_fd = fd_close(d->parameters_fd);
         if (d->made) {
                 /* Mostly it holds just what we made ourselves; whatever else there is takes the long way. */

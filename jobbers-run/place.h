@@ -15,6 +15,7 @@ typedef struct Place {
         const char *attempt_dir, *record_dir;   /* borrowed from the settings; paths for people and for the task's environment */
         uid_t own_uid;
         Identity daemon;                        /* whose group may read what is made here; owner of logs */
+        uint64_t max_parameters;
         bool privileged;                        /* root: files get owners, the log directory is not trusted */
 } Place;
 
@@ -36,6 +37,7 @@ typedef struct AttemptDir {
         int fd, work_fd;
         int control_fd, notify_fd, parameters_fd;       /* listening; bound; read-only, for standard input */
         bool made;
+        bool clean;                                     /* after attempt_dir_remove: nothing that a task passed is left in this process */
         bool notify_abstract;                           /* the path is too long for a socket address */
 } AttemptDir;
 

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/message-id.h"
 #include "jobbers-run/notify.h"
+#include "jobbers-run/passed.h"
 #include "jobbers-run/supervisor-private.h"
 
 #define KILL_AGAIN (200 * USEC_PER_MSEC)        /* SIGKILL to those who were born meanwhile */
@@ -190,7 +191,7 @@ static usec_t next_deadline(const Supervisor *s) {
 static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
         enum { NOTIFY, CHANNEL, CONTROL, OUTPUT, EMPTY, TERM, N };
         struct pollfd p[N] = {
-                [NOTIFY] = { .fd = s->dir.notify_fd, .events = POLLIN },
+                [NOTIFY] = { .fd = passed_busy() >= 0 ? passed_busy() : s->dir.notify_fd, .events = POLLIN },
                 [CHANNEL] = { .fd = s->uplink.fd, .events = POLLIN },
                 [CONTROL] = { .fd = s->uplink.listen_fd, .events = POLLIN },
                 [OUTPUT] = { .fd = s->output.read_fd, .events = POLLIN },
@@ -310,7 +311,7 @@ bool supervisor_run(const Job *job) {
         record_file_close(&s.file);
         exit_record_done(&s.record);
         fd_close(s.term_fd);
-        bool reusable = job->pool_fd >= 0 && s.box.driver->reusable && s.no_children && !s.uplink.adopted &&
+        bool reusable = job->pool_fd >= 0 && s.box.driver->reusable && s.no_children && s.dir.clean && !s.uplink.adopted &&
                         send(job->pool_fd, "i", 1, MSG_NOSIGNAL) >= 0;
         uplink_close(&s.uplink);
         return reusable;

@@ -210,7 +210,7 @@ class Launcher:
         self.hashes = {}
         self.err_path = os.path.join(self.tmp, 'stderr')
         self.env = {'PATH': os.environ['PATH'], 'XDG_RUNTIME_DIR': os.path.join(self.tmp, 'run'), 'HOME': self.tmp, 'SECRET': 'of the daemon',
-                    **{k: v for k, v in os.environ.items() if k.startswith(('ASAN_', 'UBSAN_', 'LSAN_'))}}
+                    **{k: v for k, v in os.environ.items() if k.startswith(('ASAN_', 'UBSAN_', 'LSAN_', 'GCOV_'))}}
 
     def define(self, name, script, version=0, more='', **keys):
         path = os.path.join(self.tmp, f'{name}-{version}.sh')

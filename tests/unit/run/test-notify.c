@@ -5,12 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "jobbers-run/notify.h"
+#include "jobbers-run/passed.h"
 
 static NotifyMessage parse(const char *text) {
         NotifyMessage m;
@@ -50,6 +54,7 @@ static void test_progress_bounds(void **state) {
 
 static void test_status_is_text(void **state) {
         assert_string_equal(parse("STATUS=a\tb\x7f" "c").status, "a b c");
+        assert_string_equal(parse("STATUS=a\xc2\x9b" "31mb\xc2\xa0").status, "a 31mb\xc2\xa0");
         assert_string_equal(parse("STATUS=\xff|\xc3\xa4|\xc3|\xed\xa0\x80").status, "?|\xc3\xa4|?|???");
         assert_true(parse("STATUS=").has_status);
         assert_string_equal(parse("STATUS=").status, "");
@@ -128,6 +133,95 @@ static void test_descriptors_are_closed(void **state) {
         close(pair[1]);
 }
 
+/* A connection on this host whose other end reads nothing: *ret_fd has more to send than fits, and its last close waits for an hour. */
+static void linger_make(int *ret_fd, int *ret_other) {
+        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct linger hour = { .l_onoff = 1, .l_linger = 3600 };
+        socklen_t len = sizeof address;
+        static const char data[65536];
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(bind(listener, (struct sockaddr *) &address, len), 0);
+        assert_int_equal(listen(listener, 1), 0);
+        assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
+        *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(*ret_fd, (struct sockaddr *) &address, len), 0);
+        *ret_other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(*ret_other >= 0);
+        close(listener);
+        while (send(*ret_fd, data, sizeof data, MSG_DONTWAIT) > 0)
+                ;
+        assert_int_equal(setsockopt(*ret_fd, SOL_SOCKET, SO_LINGER, &hour, sizeof hour), 0);
+}
+
+static void test_nobody_waits_for_a_close(void **state) {
+        static NotifyDatagram d;
+        struct pollfd p = { .events = POLLIN };
+        int pair[2], fd, other;
+
+        pair_make(pair);
+        linger_make(&fd, &other);
+        send_fds(pair[1], fd, 1);
+        close(fd);
+        assert_int_equal(send(pair[1], "WATCHDOG=1", 10, 0), 10);
+        assert_int_equal(notify_receive(pair[0], &d), 1);
+        alarm(60);                              /* a close in this process would wait for an hour */
+        notify_datagram_close(&d);
+        p.fd = passed_busy();
+        assert_true(p.fd >= 0);
+        assert_int_equal(poll(&p, 1, 0), 0);
+        assert_int_equal(notify_receive(pair[0], &d), 0);
+        close(other);                           /* resets the connection: the close is over */
+        assert_int_equal(poll(&p, 1, 60000), 1);
+        assert_int_equal(notify_receive(pair[0], &d), 1);
+        assert_int_equal(d.len, 10);
+        assert_int_equal(passed_busy(), -1);
+        alarm(0);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+/* In a process of its own, since it gives up for good. */
+static void test_end_does_not_wait_either(void **state) {
+        static NotifyDatagram d;
+        int pair[2], fd, other, status;
+
+        pair_make(pair);
+        linger_make(&fd, &other);
+        send_fds(pair[1], fd, 1);
+        close(fd);
+        pid_t pid = fork();
+        if (pid == 0) {
+                alarm(60);
+                close(pair[1]);
+                if (!passed_finish())
+                        _exit(1);
+                _exit(notify_finish(pair[0]) || passed_finish() || notify_receive(pair[0], &d) != 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        close(other);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+static void test_end_takes_what_is_left(void **state) {
+        int pair[2], ends[2];
+        char byte;
+
+        pair_make(pair);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        for (int i = 0; i < 3; i++)
+                send_fds(pair[1], ends[1], 2);
+        send_fds(pair[1], pair[1], 1);          /* no pipe */
+        close(ends[1]);
+        assert_true(notify_finish(pair[0]));
+        assert_int_equal(read(ends[0], &byte, 1), 0);
+        close(ends[0]);
+        close(pair[0]);
+        close(pair[1]);
+}
+
 static void test_too_long_says_nothing(void **state) {
         static NotifyDatagram d;
         static char text[NOTIFY_SIZE_MAX + 100] = "WATCHDOG=1\nSTATUS=";
@@ -150,6 +244,9 @@ int main(void) {
                 cmocka_unit_test(test_zero_bytes),
                 cmocka_unit_test(test_receive),
                 cmocka_unit_test(test_descriptors_are_closed),
+                cmocka_unit_test(test_nobody_waits_for_a_close),
+                cmocka_unit_test(test_end_does_not_wait_either),
+                cmocka_unit_test(test_end_takes_what_is_left),
                 cmocka_unit_test(test_too_long_says_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
