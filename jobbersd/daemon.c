@@ -294,12 +294,15 @@ static int start_with_rights(Daemon *d, int argc, char **argv) {
         int r;
 
         if ((r = settings_identity(d->settings, &d->identity)) < 0 || (r = identity_check(d)) < 0 || (r = run_dir_prepare(d)) < 0 ||
-            (r = http_new(&d->http, d->settings, &d->identity)) < 0 || (r = state_dir_prepare(d)) < 0)
+            (r = state_dir_prepare(d)) < 0)
                 return r;
+        /* Before there are listeners: a daemon killed right now would leave them in a child that has not come to its exec yet, and the next one
+         * would find its addresses taken. */
         r = launch_new(&d->launch, d->settings, argc, argv);
         if (r < 0)
                 return log_error_errno(r, "cannot start the launcher");
-        return privileges_drop(d);
+        r = http_new(&d->http, d->settings, &d->identity);
+        return r < 0 ? r : privileges_drop(d);
 }
 
 static int start_without(Daemon *d) {
