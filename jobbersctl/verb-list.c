@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "base/ulid.h"
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/table.h"
 #include "model/life.h"
@@ -83,94 +82,99 @@ void task_table_print(const Ctl *ctl, const json_t *tasks) {
 
 /* ── the list ── */
 
-/* Adds what `path` (a query) lists to `all`, page by page, `limit` at most; *ret_more says whether there was more. */
-static int fetch(Ctl *ctl, const char *path, size_t limit, json_t *all, bool *ret_more) {
+typedef struct Listing {
+        json_t *tasks;
+        size_t limit;
+        usec_t since;                   /* what was submitted before ends it; 0: nothing does */
+        bool more;
+} Listing;
+
+/* Adds what `path` (a query) lists, page by page, until there is nothing more, or enough. */
+static int fetch(Ctl *ctl, const char *path, Listing *l) {
         _cleanup_free_ char *cursor = NULL;
-        size_t n = 0;
         do {
-                _cleanup_free_ char *url = str_new("%s&limit=%zu%s%s", path, MIN(limit - n, (size_t) PAGE), cursor ? "&cursor=" : "", cursor ? cursor : "");
+                size_t n = json_array_size(l->tasks);
+                /* One beyond the limit tells whether there is more. */
+                _cleanup_free_ char *url = str_new("%s&limit=%zu%s%s", path, MIN(l->limit - n + 1, (size_t) PAGE), cursor ? "&cursor=" : "", cursor ? cursor : "");
                 _cleanup_json_ json_t *page = NULL;
                 int r = url ? client_get(ctl->client, url, &page) : -ENOMEM;
                 if (r < 0)
                         return r;
                 json_t *tasks = json_object_get(page, "tasks");
-                n += json_array_size(tasks);
-                json_array_extend(all, tasks);
+                for (size_t i = 0; i < json_array_size(tasks); i++, n++) {
+                        json_t *task = json_array_get(tasks, i);
+                        usec_t submitted;
+                        if (l->since > 0 && clock_parse(ctl_str(task, "submitted_at"), &submitted) == 0 && submitted < l->since)
+                                return 0;
+                        if (n == l->limit) {
+                                l->more = true;
+                                return 0;
+                        }
+                        json_array_append(l->tasks, task);
+                }
                 free_p(&cursor);
                 cursor = *ctl_str(page, "next") ? strdup(ctl_str(page, "next")) : NULL;
-        } while (cursor && n < limit);
-        *ret_more |= cursor != NULL;
+        } while (cursor);
         return 0;
 }
 
-/* "1h" is an hour ago, else a timestamp: as the least id of that time. */
-static int since_id(const char *text, char ret[static ULID_STR_MAX]) {
+/* "2h" is two hours ago, else a timestamp. */
+static int since_parse(const char *text, usec_t *ret) {
         usec_t t, now = clock_wall();
-        if (clock_parse(text, &t) < 0) {
-                if (parse_span(text, &t) < 0 || t > now) {
-                        fprintf(stderr, "jobbersctl: --since= takes a time such as 2026-03-12T10:00:00Z, or 2h for two hours ago, not \"%s\".\n", text);
-                        return -EINVAL;
-                }
-                t = now - t;
+        if (clock_parse(text, ret) == 0)
+                return 0;
+        if (parse_span(text, &t) == 0 && t < now) {
+                *ret = now - t;
+                return 0;
         }
-        Ulid id = { 0 };
-        for (int i = 0; i < 6; i++)
-                id.b[i] = (uint8_t) (t / USEC_PER_MSEC >> (40 - 8 * i));
-        ulid_format(&id, ret);
-        return 0;
+        fprintf(stderr, "jobbersctl: --since= takes a time such as 2026-03-12T10:00:00Z, or 2h for two hours ago, not \"%s\".\n", text);
+        return -EINVAL;
 }
 
 /* What has not ended: state by state, running first. */
-static int list_unfinished(Ctl *ctl, json_t *all, bool *ret_more) {
+static int list_unfinished(Ctl *ctl, Listing *l) {
         static const char *const states[] = { "started", "submitted", "scheduled" };
-        size_t limit = (size_t) ctl->limit;
-        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(states) && !l->more; i++) {
                 char more[32];
                 snprintf(more, sizeof more, "status=%s", states[i]);
                 _cleanup_free_ char *path = ctl_query(ctl, "/task-list", more);
-                /* One beyond the limit, to know whether there is more. */
-                int r = path ? fetch(ctl, path, limit + 1 - MIN(json_array_size(all), limit), all, ret_more) : -ENOMEM;
+                int r = path ? fetch(ctl, path, l) : -ENOMEM;
                 if (r < 0)
                         return r;
-                if (json_array_size(all) > limit) {
-                        json_array_remove(all, limit);
-                        *ret_more = true;
-                        return 0;
-                }
         }
         return 0;
 }
 
-/* The newest, newest last. */
-static int list_newest(Ctl *ctl, json_t *all, bool *ret_more) {
-        char id[ULID_STR_MAX], more[96];
-        size_t limit = (size_t) ctl->limit;
-        bool endless = false;
+static void reverse(json_t *array) {
+        for (size_t i = 0, n = json_array_size(array); i < n / 2; i++) {
+                json_t *a = json_incref(json_array_get(array, i)), *b = json_incref(json_array_get(array, n - 1 - i));
+                json_array_set_new(array, i, b);
+                json_array_set_new(array, n - 1 - i, a);
+        }
+}
 
+/* The newest, newest last. */
+static int list_newest(Ctl *ctl, Listing *l) {
+        char more[64];
         if (ctl->status && task_status_from_string(ctl->status) >= _TASK_STATUS_MAX) {
                 fprintf(stderr, "jobbersctl: --status= takes submitted, scheduled, started, completed, failed, cancelled, stalled or dropped, not \"%s\".\n", ctl->status);
                 return -EINVAL;
         }
-        if (ctl->since && since_id(ctl->since, id) < 0)
+        if (ctl->since && since_parse(ctl->since, &l->since) < 0)
                 return -EINVAL;
-        snprintf(more, sizeof more, "%s%s%s%s", ctl->status ? "status=" : "", ctl->status ? ctl->status : "", ctl->since ? "&order_by=task_id&start=" : "",
-                 ctl->since ? id : "");
+        snprintf(more, sizeof more, "order_by=-submitted_at%s%s", ctl->status ? "&status=" : "", ctl->status ? ctl->status : "");
         _cleanup_free_ char *path = ctl_query(ctl, "/task-list", more);
-        int r = path ? fetch(ctl, path, SIZE_MAX, all, &endless) : -ENOMEM;
-        if (r < 0)
-                return r;
-        for (size_t n = json_array_size(all); n > limit; n--) {
-                json_array_remove(all, 0);
-                *ret_more = true;
-        }
-        return 0;
+        int r = path ? fetch(ctl, path, l) : -ENOMEM;
+        reverse(l->tasks);
+        return r;
 }
 
 int verb_list(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *all = json_array();
-        bool newest = ctl->all || ctl->status || ctl->since, more = false;
+        Listing l = { .tasks = all, .limit = (size_t) ctl->limit };
+        bool newest = ctl->all || ctl->status || ctl->since;
         char count[64];
-        int r = newest ? list_newest(ctl, all, &more) : list_unfinished(ctl, all, &more);
+        int r = newest ? list_newest(ctl, &l) : list_unfinished(ctl, &l);
         if (r < 0)
                 return r == -EINVAL ? CTL_USAGE : ctl_exit(r);
         if (ctl_print_json(ctl, all))
@@ -178,7 +182,7 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
         ctl_pager(ctl);
         task_table_print(ctl, all);
         if (!ctl->no_legend)
-                printf("%s%s%s%s\n", json_array_size(all) > 0 ? "\n" : "", ctl_count((int64_t) json_array_size(all), "task", count), more ? " shown, and there are more (--limit=N)." : ".",
-                       newest ? "" : " --all shows those that have ended, too.");
+                printf("%s%s%s%s\n", json_array_size(all) > 0 ? "\n" : "", ctl_count((int64_t) json_array_size(all), "task", count),
+                       l.more ? " shown, and there are more (--limit=N)." : ".", newest ? "" : " --all shows those that have ended, too.");
         return CTL_OK;
 }

@@ -14,7 +14,7 @@ char *cursor_format(const TaskFilter *f, const Task *last, char buf[static CURSO
                 buf[0] = 'i';
                 ulid_format(&last->id, buf + 1);
         } else
-                (void) snprintf(buf, CURSOR_STR_MAX, "s%lld", (long long) last->seq);
+                (void) snprintf(buf, CURSOR_STR_MAX, "%c%lld", f->newest_first ? 'n' : 's', (long long) last->seq);
         return buf;
 }
 
@@ -22,7 +22,7 @@ int cursor_parse(const char *s, TaskFilter *f) {
         f->has_after = true;
         if (f->order_by_id)
                 return s[0] == 'i' ? ulid_parse(s + 1, &f->after_id) : -EINVAL;
-        return s[0] == 's' && parse_i64(s + 1, &f->after_seq) == 0 && f->after_seq >= 0 ? 0 : -EINVAL;
+        return s[0] == (f->newest_first ? 'n' : 's') && parse_i64(s + 1, &f->after_seq) == 0 && f->after_seq >= 0 ? 0 : -EINVAL;
 }
 
 typedef struct ListQuery {
@@ -33,8 +33,8 @@ typedef struct ListQuery {
         Ulid start;
 } ListQuery;
 
-static const char *const ORDERS[] = { "submitted_at", "task_id", NULL };
-enum { ORDER_SUBMITTED, ORDER_ID };
+static const char *const ORDERS[] = { "submitted_at", "task_id", "-submitted_at", NULL };
+enum { ORDER_SUBMITTED, ORDER_ID, ORDER_NEWEST };
 
 #define FILTER_FIELDS                                                                                                            \
         { "queue", FIELD_NAME, 0, offsetof(ListQuery, queue) },                                                                   \
@@ -128,6 +128,7 @@ static int list(Request *r, const Schema *schema, TaskStatus only, bool dead, bo
                 .status = q->status >= 0 ? (TaskStatus) q->status : _TASK_STATUS_MAX,
                 .dead = dead,
                 .order_by_id = q->order_by == ORDER_ID,
+                .newest_first = q->order_by == ORDER_NEWEST,
                 .has_start = schema_given(schema, q, "start"),
                 .start = q->start,
                 .limit = (unsigned) q->limit,
@@ -135,6 +136,12 @@ static int list(Request *r, const Schema *schema, TaskStatus only, bool dead, bo
                 .with_parameters = true,
         };
 
+        if (f.newest_first && f.has_start) {
+                _cleanup_problems_ Problems p = {};
+                problems_add(&p, &(Loc) { .up = &query, .name = "start" }, "cannot be combined with order_by=-submitted_at");
+                reply_problems(ret, &p);
+                return 0;
+        }
         if (q->cursor && cursor_parse(q->cursor, &f) < 0) {
                 _cleanup_problems_ Problems p = {};
                 problems_add(&p, &(Loc) { .up = &query, .name = "cursor" }, "must be the \"next\" of a page in the same order");

@@ -50,8 +50,26 @@ typedef struct Cursor {
         size_t at;
 } Cursor;
 
+/* Downwards there is no start, so no zones either. */
+static int cursor_fill_down(Store *s, Cursor *c, const TaskFilter *f, unsigned size) {
+        c->chunk.n = 0;
+        c->chunk.driver = s->driver;
+        c->at = 0;
+        if (c->ended)
+                return 0;
+        int r = store_read(s, f->dead ? Q_STREAM_DEAD_DOWN : Q_STREAM_DOWN,
+                           VALUES(v_int(c->stream->lane->lane), v_int(c->stream->status), v_int(INT64_MIN), v_int(c->after), v_int(size)),
+                           store_row_seq, &c->chunk);
+        if (c->chunk.n > 0)
+                c->after = c->chunk.seqs[c->chunk.n - 1];
+        c->ended = c->chunk.n < size;
+        return r;
+}
+
 /* Fills the chunk anew; empty when the stream has ended. */
 static int cursor_fill(Store *s, Cursor *c, const TaskFilter *f, unsigned size) {
+        if (f->newest_first)
+                return cursor_fill_down(s, c, f, size);
         c->chunk.n = 0;
         c->chunk.driver = s->driver;
         c->at = 0;
@@ -97,7 +115,12 @@ static void merge_done(Merge *m) {
         free(m->cursors);
 }
 
-/* Adds `limit` seqs after `offset` to `out`, ascending. */
+/* Where a seq stands in the heap: the least is the next one. */
+static usec_t place_of(const TaskFilter *f, int64_t seq) {
+        return (usec_t) (f->newest_first ? INT64_MAX - seq : seq);
+}
+
+/* Adds `limit` seqs after `offset` to `out`, in the order asked for. */
 static int merge(Store *s, const TaskFilter *f, const StreamSet *set, SeqList *out) {
         if (set->n == 0)
                 return 0;
@@ -112,10 +135,10 @@ static int merge(Store *s, const TaskFilter *f, const StreamSet *set, SeqList *o
                 Cursor *c = &m.cursors[i];
                 c->item = HEAP_ITEM_INIT;
                 c->stream = &set->streams[i];
-                c->after = f->has_after ? f->after_seq : INT64_MIN;
+                c->after = f->has_after ? f->after_seq : f->newest_first ? INT64_MAX : INT64_MIN;
                 int r = cursor_fill(s, c, f, size);
                 if (r >= 0 && c->chunk.n > 0)
-                        r = heap_put(&m.heap, &c->item, (usec_t) c->chunk.seqs[0]);
+                        r = heap_put(&m.heap, &c->item, place_of(f, c->chunk.seqs[0]));
                 if (r < 0)
                         return r;
         }
@@ -139,7 +162,7 @@ static int merge(Store *s, const TaskFilter *f, const StreamSet *set, SeqList *o
                                 continue;
                         }
                 }
-                int r = heap_put(&m.heap, &c->item, (usec_t) c->chunk.seqs[c->at]);
+                int r = heap_put(&m.heap, &c->item, place_of(f, c->chunk.seqs[c->at]));
                 if (r < 0)
                         return r;
         }
@@ -173,8 +196,8 @@ int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userd
                         low = f->start;
                 r = store_list_by_id(s, &set, &low, f->offset, f->limit, &l);
         } else if (set.all && !f->has_start)
-                r = store_read(s, Q_WALK_SEQ,
-                               VALUES(v_int(f->has_after ? f->after_seq : INT64_MIN), v_int(f->limit), v_int((int64_t) f->offset)),
+                r = store_read(s, f->newest_first ? Q_WALK_SEQ_DOWN : Q_WALK_SEQ,
+                               VALUES(v_int(f->has_after ? f->after_seq : f->newest_first ? INT64_MAX : INT64_MIN), v_int(f->limit), v_int((int64_t) f->offset)),
                                store_row_seq, &l);
         else {
                 if (f->has_start)

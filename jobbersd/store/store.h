@@ -70,6 +70,7 @@ typedef struct TaskFilter {
         TaskStatus status;              /* _TASK_STATUS_MAX: any */
         bool dead;                      /* only the dead letter queue, newest last */
         bool order_by_id;               /* default: by submission */
+        bool newest_first;              /* by submission, downwards; not with has_start */
         bool has_after;                 /* keyset cursor: strictly after this row in the order asked for */
         int64_t after_seq;
         bool has_start;                 /* ids >= start */

@@ -507,7 +507,7 @@ def test_pages_have_no_gap_and_no_repeat(daemon):
     daemon.post('/drain', {'enabled': True})
     daemon.post('/queues', {'name': 'other'}, status=201)
     mine = [t['id'] for t in daemon.post('/submit-tasks', {'tasks': [{'name': 'ok', 'version': 1} for _ in range(250)]})['tasks']]
-    for order in ('submitted_at', 'task_id'):
+    for order in ('submitted_at', 'task_id', '-submitted_at'):
         seen, cursor = [], {}
         while True:
             page = daemon.get('/task-list', limit=7, order_by=order, queue='default', **cursor)
@@ -517,12 +517,16 @@ def test_pages_have_no_gap_and_no_repeat(daemon):
             if 'next' not in page:
                 break
             cursor = {'cursor': page['next']}
-        assert [i for i in seen if i in set(mine)] == (mine if order == 'submitted_at' else sorted(mine))
+        assert [i for i in seen if i in set(mine)] == {'submitted_at': mine, 'task_id': sorted(mine), '-submitted_at': mine[::-1]}[order]
         assert len(seen) == len(set(seen))
     page = daemon.get('/task-list', queue='default', limit=250)
     assert len(page['tasks']) == 250 and 'next' not in page          # exactly full is the last one
     assert [t['id'] for t in daemon.get('/task-list', queue='default', limit=5, offset=10)['tasks']] == mine[10:15]
     assert daemon.get('/task-list', queue='default', start=mine[100], order_by='task_id', limit=1)['tasks'][0]['id'] == mine[100]
+    newest = daemon.get('/task-list?status=submitted&queue=default&limit=3&offset=1&order_by=-submitted_at')['tasks']
+    assert [t['id'] for t in newest] == mine[:-5:-1][1:]
+    refused = daemon.get('/task-list', status=422, order_by='-submitted_at', start=mine[0])
+    assert 'start' in refused['detail']
     assert len(daemon.get('/task-list')['tasks']) == 50
     daemon.post('/tasks/cancel', {'queue': 'default'})
     daemon.post('/tasks/cancel', {'queue': 'other'})

@@ -187,7 +187,7 @@ static void ends(void **state) {
 
 static void cursors(void **state) {
         Task t = { .seq = 1234567890123 };
-        TaskFilter f = {}, by_id = { .order_by_id = true }, g;
+        TaskFilter f = {}, by_id = { .order_by_id = true }, newest = { .newest_first = true }, g;
         char buf[CURSOR_STR_MAX];
 
         ulid_parse("01JBKR2E5F3G4H5J6K718M9N0P", &t.id);
@@ -198,6 +198,11 @@ static void cursors(void **state) {
         assert_int_equal(cursor_parse(cursor_format(&by_id, &t, buf), &g), 0);
         assert_int_equal(ulid_cmp(&g.after_id, &t.id), 0);
         assert_int_equal(cursor_parse(buf, &f), -EINVAL);               /* of the other order */
+        g = newest;
+        assert_int_equal(cursor_parse(cursor_format(&newest, &t, buf), &g), 0);
+        assert_true(g.has_after && g.after_seq == t.seq);
+        g = (TaskFilter) {};
+        assert_int_equal(cursor_parse(buf, &g), -EINVAL);
         static const char *const bad[] = { "", "s", "s-1", "sx", "5", "i", "s99999999999999999999" };
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 g = (TaskFilter) {};

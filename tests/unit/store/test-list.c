@@ -61,11 +61,16 @@ static bool matches(const TaskFilter *f, const Row *r) {
         return !r->gone && (!f->queue || STREQ(f->queue, r->queue)) && (!f->name || STREQ(f->name, r->name)) &&
                (f->version < 0 || f->version == r->version) && (f->status == _TASK_STATUS_MAX || f->status == r->status) &&
                (!f->dead || r->dead) && (!f->has_start || ulid_cmp(&r->id, &f->start) >= 0) &&
-               (!f->has_after || (f->order_by_id ? ulid_cmp(&r->id, &f->after_id) > 0 : r->seq > f->after_seq));
+               (!f->has_after || (f->order_by_id ? ulid_cmp(&r->id, &f->after_id) > 0 : f->newest_first ? r->seq < f->after_seq : r->seq > f->after_seq));
 }
 
 static int by_id(const void *a, const void *b) {
         return ulid_cmp(&(*(Row *const *) a)->id, &(*(Row *const *) b)->id);
+}
+
+static int by_seq_down(const void *a, const void *b) {
+        int64_t x = (*(Row *const *) a)->seq, y = (*(Row *const *) b)->seq;
+        return x < y ? 1 : x > y ? -1 : 0;
 }
 
 typedef struct Got {
@@ -95,6 +100,8 @@ static void compare(Store *s, const Model *m, const TaskFilter *f) {
                         want[n++] = &m->rows[i];
         if (f->order_by_id)
                 qsort(want, n, sizeof *want, by_id);
+        if (f->newest_first)
+                qsort(want, n, sizeof *want, by_seq_down);
         int64_t count;
         if (!f->has_after) {
                 assert_int_equal(store_task_count(s, f, &count), 0);
@@ -128,6 +135,10 @@ static void every_filter(Store *s, const Model *m, unsigned seed, bool quick) {
                         .limit = 1 + x % 90, .offset = offset_of[o],
                 };
                 compare(s, m, &f);
+                if (!f.order_by_id && !f.has_start) {
+                        f.newest_first = true;
+                        compare(s, m, &f);
+                }
         }
 }
 
@@ -195,13 +206,13 @@ static int take_row(void *userdata, Task *t) {
         return 0;
 }
 
-static void page_through(Fixture *f, bool order_by_id) {
+static void page_through(Fixture *f, bool order_by_id, bool newest_first) {
         enum { N = 3000 };
         int64_t stay[N];
         for (size_t i = 0; i < N; i++)
                 stay[i] = task_put(f->store, queues[i % 2], names[i % 2], 0, 0);
         unsigned seen[N] = { 0 }, seed = 9;
-        TaskFilter filter = { .version = -1, .status = TASK_SUBMITTED, .order_by_id = order_by_id, .limit = 100 };
+        TaskFilter filter = { .version = -1, .status = TASK_SUBMITTED, .order_by_id = order_by_id, .newest_first = newest_first, .limit = 100 };
         for (;;) {
                 Page p = { 0 };
                 assert_int_equal(store_task_list(f->store, &filter, take_row, &p), 0);
@@ -226,11 +237,15 @@ static void page_through(Fixture *f, bool order_by_id) {
 }
 
 static void pages_without_gap(void **state) {
-        page_through(*state, false);
+        page_through(*state, false, false);
+}
+
+static void pages_downwards_without_gap(void **state) {
+        page_through(*state, false, true);
 }
 
 static void pages_by_id_without_gap(void **state) {
-        page_through(*state, true);
+        page_through(*state, true, false);
 }
 
 static int stop_after_two(void *userdata, Task *t) {
@@ -250,6 +265,7 @@ static void callback_ends_list(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void) {
         const struct CMUnitTest tests[] = {
+                TEST(combinations), TEST(combinations_with_any_ids), TEST(many_by_id), TEST(pages_without_gap), TEST(pages_downwards_without_gap),
                 TEST(combinations), TEST(combinations_with_any_ids), TEST(many_by_id), TEST(pages_without_gap), TEST(pages_by_id_without_gap),
                 TEST(callback_ends_list),
         };
