@@ -212,9 +212,18 @@ fuzz-all-runs: $(FUZZERS)
 check-examples:
 	@$(PYTEST) tests/examples
 
+##: libjobbers, the Python module, jobbers-task and the completions, from an installed tree
+check-lib: all
+	@rm -rf $(B)/tree && $(MAKE) -s --no-print-directory install DESTDIR=$(abspath $(B))/tree >$(B)/tree.log 2>&1 || { cat $(B)/tree.log; false; }
+	@JOBBERS_SAN=$(SAN) $(PYTEST) tests/lib
+
+##: the manual pages, and every command of the documents
+check-docs: all
+	@$(PYTEST) tests/docs
+
 ##: everything that needs no VM; STRICT=1 turns skips into failures
 check: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api fault fuzz examples
+	@tests/check layers unit api fault fuzz examples docs
 ##: unit and API tests under ASan and UBSan
 check-san:
 	@$(MAKE) --no-print-directory SAN=address,undefined check-san-suites
@@ -241,10 +250,10 @@ check-systemd-full:
 	@$(SYSTEMD_TESTS) --full
 ##: what the README promises: check, then check-systemd; one result at the end
 test: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api fault fuzz examples systemd
+	@tests/check layers unit api fault fuzz examples docs systemd
 ##: everything there is
 check-full: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit valgrind api fault fuzz examples san systemd-full
+	@tests/check layers unit valgrind api fault fuzz examples docs san systemd-full
 
 ##: packages for building and testing, and as root the system users
 deps:
@@ -278,6 +287,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: bench all man chaos check check-unit check-layers check-api check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
+.PHONY: bench all man chaos check check-unit check-layers check-api check-lib check-docs check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/pic $(B)/tests -type f -name '*.d' 2>/dev/null)

@@ -59,12 +59,14 @@ static void say_start(LogStream *s, const Attempt *a) {
 
 static void say_end(LogStream *s, const Attempt *a) {
         char when[CLOCK_STR_MAX];
+        _cleanup_str_ Str end = {};
 
         (void) str_printf(&s->say, "%s-- %s attempt %u ended: ", s->mid_line ? "\n" : "", clock_format(a->ended_at, when), a->attempt);
-        attempt_put_end(&s->say, a);
-        if (a->error)
-                (void) str_printf(&s->say, "; %s", a->error);
-        (void) str_append(&s->say, "\n");
+        attempt_put_end(&end, a);
+        /* Most errors begin with how it ended: once is enough. */
+        if (!a->error || !end.s || strncmp(a->error, end.s, strlen(end.s)) != 0)
+                (void) str_printf(&s->say, "%s%s", end.s ?: "", a->error ? "; " : "");
+        (void) str_printf(&s->say, "%s\n", a->error ?: "");
         s->mid_line = false;
         s->ended = a->attempt;
 }

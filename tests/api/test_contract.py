@@ -301,6 +301,7 @@ def test_logs_of_all_attempts(daemon):
     t = daemon.run('twice')
     text = daemon.ask('GET', f'/task/{t["id"]}/logs').text
     assert text.index('attempt 1') < text.index('attempt 2')
+    assert ' attempt 1 ended: exit status 75 (TEMPFAIL)\n' in text and ' attempt 2 ended: exit status 0\n' in text
 
 
 def test_logs_are_followed(daemon):
