@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
+#define KEEPER "keeper"         /* where the process goes that keeps another unit's subtree */
 #define PROBE "probe-"          /* with the pid of who tries */
 
 static bool is_delegated(int fd) {
@@ -29,11 +30,11 @@ static bool is_delegated(int fd) {
 }
 
 /* A cgroup with controllers for its children holds no processes: ours go to a leaf. */
-static int move_to_leaf(int fd) {
+static int move_to_leaf(int fd, const char *name) {
         char buf[4096];
-        if (mkdirat(fd, LEAF, 0755) < 0 && errno != EEXIST)
+        if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
                 return -errno;
-        _cleanup_close_ int leaf = openat(fd, LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int leaf = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
         if (leaf < 0 || procs < 0)
                 return -errno;
@@ -67,10 +68,10 @@ static bool controller_enable(int fd, const char *name) {
         return false;
 }
 
-static void controllers_enable(CgroupBase *b, int own_fd) {
+static void controllers_enable(CgroupBase *b, int own_fd, const char *leaf) {
         bool systemd = access("/run/systemd/system", F_OK) >= 0;
         if (is_delegated(own_fd)) {
-                int r = move_to_leaf(own_fd);
+                int r = move_to_leaf(own_fd, leaf);
                 if (r < 0)
                         log_warning_errno(r, "cannot move to a cgroup of its own below %s", b->path);
         } else if (systemd)
@@ -122,23 +123,12 @@ out:
         return r;
 }
 
-int cgroup_base_open(CgroupBase *b, const char *instance) {
-        _cleanup_free_ char *mount = NULL, *own = NULL, *own_path = NULL;
+static int base_open(CgroupBase *b, const char *mount, const char *own, const char *leaf, bool delegated, const char *instance) {
+        _cleanup_free_ char *own_path = NULL;
         _cleanup_close_ int own_fd = -1;
         int r;
 
         *b = CGROUP_BASE_INIT;
-        r = cgroup_mount_point(&mount);
-        if (r >= 0)
-                r = cgroup_of_pid(0, &own);
-        if (r < 0)
-                return r == -ENOMEM ? r : -EOPNOTSUPP;
-        /* In a leaf already (a launcher that was started in one): its parent is the subtree. */
-        size_t len = strlen(own);
-        if (len > strlen("/" LEAF) && STREQ(own + len - strlen("/" LEAF), "/" LEAF))
-                own[len - strlen("/" LEAF)] = '\0';
-        else if (STREQ(own, "/"))
-                own[0] = '\0';
         own_path = str_new("%s%s", mount, own);
         b->path = str_new("%s%s/%s", mount, own, instance);
         b->name = str_new("%s/%s", own, instance);
@@ -147,7 +137,7 @@ int cgroup_base_open(CgroupBase *b, const char *instance) {
                 goto fail;
         }
         own_fd = open(own_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (own_fd < 0 || (mkdirat(own_fd, instance, 0755) < 0 && errno != EEXIST)) {
+        if (own_fd < 0 || (delegated && !is_delegated(own_fd)) || (mkdirat(own_fd, instance, 0755) < 0 && errno != EEXIST)) {
                 r = -EOPNOTSUPP;
                 goto fail;
         }
@@ -156,7 +146,7 @@ int cgroup_base_open(CgroupBase *b, const char *instance) {
                 r = -EOPNOTSUPP;
                 goto fail;
         }
-        controllers_enable(b, own_fd);
+        controllers_enable(b, own_fd, leaf);
         r = try_out(b);
         if (r < 0) {
                 log_full(LOG_DEBUG, r, "cgroups cannot be used in %s", b->path);
@@ -167,6 +157,32 @@ int cgroup_base_open(CgroupBase *b, const char *instance) {
 fail:
         cgroup_base_close(b);
         return r;
+}
+
+int cgroup_base_open(CgroupBase *b, const char *instance) {
+        _cleanup_free_ char *mount = NULL, *own = NULL;
+        *b = CGROUP_BASE_INIT;
+        int r = cgroup_mount_point(&mount);
+        if (r >= 0)
+                r = cgroup_of_pid(0, &own);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EOPNOTSUPP;
+        /* In a leaf already (a launcher that was started in one): its parent is the subtree. */
+        size_t len = strlen(own);
+        if (len > strlen("/" LEAF) && STREQ(own + len - strlen("/" LEAF), "/" LEAF))
+                own[len - strlen("/" LEAF)] = '\0';
+        else if (STREQ(own, "/"))
+                own[0] = '\0';
+        return base_open(b, mount, own, LEAF, false, instance);
+}
+
+int cgroup_base_open_in(CgroupBase *b, const char *unit, const char *instance) {
+        _cleanup_free_ char *mount = NULL;
+        *b = CGROUP_BASE_INIT;
+        int r = cgroup_mount_point(&mount);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EOPNOTSUPP;
+        return base_open(b, mount, unit, KEEPER, true, instance);
 }
 
 void cgroup_base_close(CgroupBase *b) {

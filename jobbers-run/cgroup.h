@@ -18,6 +18,8 @@ typedef struct CgroupBase {
  * cgroup, cgroup.kill. In a subtree that systemd delegated to us our own process moves to a leaf and controllers are turned on.
  * -EOPNOTSUPP when there is none. */
 int cgroup_base_open(CgroupBase *b, const char *instance);
+/* The same in the subtree of a unit that is there for this: its path below the root, "/a.slice/b.service". -EOPNOTSUPP unless it is delegated. */
+int cgroup_base_open_in(CgroupBase *b, const char *unit, const char *instance);
 void cgroup_base_close(CgroupBase *b);
 bool cgroup_base_is_there(const CgroupBase *b);         /* false once somebody has removed it */
 void cgroup_base_remove(const CgroupBase *b);           /* when it is empty */

@@ -30,6 +30,7 @@ typedef struct Job {
         int parameters_fd, channel_fd;          /* owned by the supervisor */
         int lock_fd;                            /* wire.h, ORDER; -1 without */
         int pool_fd;                            /* told when the supervisor can take another attempt; borrowed, -1 without */
+        bool reset_oom_score;                   /* our own is not for tasks */
         OutputKind output;
         int output_fd;                          /* with OUTPUT_DESCRIPTOR */
 } Job;

@@ -32,7 +32,7 @@ typedef struct Launcher {
         CgroupBase base;
         const ContainmentDriver *driver;        /* of attempts that are not in scopes */
         Scopes *scopes;                         /* NULL unless systemd answers and may be used */
-        bool has_journal;
+        bool has_journal, oom_protected;
         DefinitionSet *definitions;
         Map *users;
         sd_event *event;
@@ -53,6 +53,9 @@ typedef struct Launcher {
 void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const char *text);
 /* Closes what a supervisor must not hold: called in the fresh fork. */
 void launcher_close_fds(Launcher *l);
+
+/* Makes the place of attempts' cgroups anew when somebody has removed it: a unit that was stopped. -errno, which was logged. */
+int launcher_base_check(Launcher *l);
 
 /* launcher-start.c: takes the descriptors. */
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);

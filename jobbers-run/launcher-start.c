@@ -119,6 +119,7 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
                 .pool_fd = -1,
+                .reset_oom_score = l->oom_protected || (scope && l->place.privileged),
                 .output = output_kind(l, scope),
                 .output_fd = -1,
         };
@@ -179,6 +180,11 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         bool scope = use_scope(l, d);
         if (d->launcher == LAUNCHER_SCOPE && !scope) {
                 launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
+                return;
+        }
+        r = scope ? 0 : launcher_base_check(l);
+        if (r < 0) {
+                launcher_reply(l, q, r, "its cgroup has no place");
                 return;
         }
         Job job;

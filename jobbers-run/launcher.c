@@ -19,6 +19,9 @@
 
 #define LOCK_AGAIN (2 * USEC_PER_MSEC)          /* stragglers need no longer */
 #define REQUESTS_AT_ONCE 32
+/* As a service, attempts that are not in scopes live in a unit of their own: systemd cannot start a service again whose cgroup has controllers
+ * turned on for those who are still in it. */
+#define ATTEMPTS_UNIT "/jobbers.slice/jobbers-attempts.service"
 #define JOURNAL_SOCKET "/run/systemd/journal/stdout"
 
 void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const char *text) {
@@ -72,16 +75,32 @@ static uint32_t launcher_flags(const Launcher *l) {
         return flags;
 }
 
+/* By OOMScoreAdjust= of our service, or of the daemon's. */
+static bool oom_protected(void) {
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        return fd_read_file_at(AT_FDCWD, "/proc/self/oom_score_adj", 64, &text, &len) >= 0 && text[0] == '-';
+}
+
+static int base_open(Launcher *l) {
+        int r = l->is_child ? -EOPNOTSUPP : cgroup_base_open_in(&l->base, ATTEMPTS_UNIT, l->settings->instance);
+        return r == -EOPNOTSUPP ? cgroup_base_open(&l->base, l->settings->instance) : r;
+}
+
+int launcher_base_check(Launcher *l) {
+        if (l->driver != &containment_cgroup || cgroup_base_is_there(&l->base))
+                return 0;
+        pool_renew(l);          /* those who wait know the old one */
+        cgroup_base_close(&l->base);
+        int r = base_open(l);
+        return r < 0 ? log_error_errno(r, "cannot make the cgroup of attempts anew") : 0;
+}
+
 static void connection_greet(Launcher *l) {
         /* The launcher before us may have removed it on its way out; now that we have the lock it is gone. */
-        if (l->driver == &containment_cgroup && !cgroup_base_is_there(&l->base)) {
-                cgroup_base_close(&l->base);
-                int r = cgroup_base_open(&l->base, l->settings->instance);
-                if (r < 0) {
-                        log_error_errno(r, "cannot make the cgroup of attempts anew");
-                        connection_end(l);
-                        return;
-                }
+        if (launcher_base_check(l) < 0) {
+                connection_end(l);
+                return;
         }
         LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = launcher_flags(l), .pid = getpid() };
         int r = fd_send(l->conn_fd, &hello, sizeof hello, NULL, 0, 0);
@@ -259,7 +278,7 @@ static bool journal_answers(void) {
 }
 
 static int holder_choose(Launcher *l) {
-        int r = cgroup_base_open(&l->base, l->settings->instance);
+        int r = base_open(l);
         if (r < 0 && r != -EOPNOTSUPP)
                 return log_error_errno(r, "cannot look for a cgroup");
         l->driver = r >= 0 ? &containment_cgroup : containment_pidns_works() ? &containment_pidns : &containment_tree;
@@ -301,6 +320,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         if (r < 0)
                 return r;
         l->has_journal = journal_answers();
+        l->oom_protected = oom_protected();
         l->definitions = definition_set_new();
         l->users = map_new();
         if (!l->definitions || !l->users)

@@ -121,7 +121,7 @@ int supervisor_start(Supervisor *s, char **ret_sentence) {
                         .stdin_fd = s->dir.parameters_fd,
                         .output_fd = s->output.task_fd,
                         .cgroup_fd = -1,
-                        .reset_oom_score = s->box.scope && j->place->privileged,
+                        .reset_oom_score = j->reset_oom_score,
                         .failure = s->failure,
                 };
                 usec_t now = s->begun_at = clock_boot();

@@ -26,7 +26,8 @@ def test_daemon_has_no_rights(machine):
 def test_units_are_sound(machine):
     score = machine.sh("systemd-analyze security jobbersd.service --no-pager | tail -n 1")
     assert float(re.search(r"([0-9.]+) [A-Z]+", score).group(1)) <= 2.0, score
-    said = machine.sh("systemd-analyze verify jobbersd.service jobbersd.socket jobbers-launcher.service jobbers-launcher.socket jobbers.slice 2>&1")
+    said = machine.sh("systemd-analyze verify jobbersd.service jobbersd.socket jobbers-launcher.service jobbers-launcher.socket "
+                      "jobbers-attempts.service jobbers.slice 2>&1")
     assert said == ""
     # The daemon's sandbox is not the tasks': they get a writable /tmp, homes, new privileges.
     machine.define("look", "[ -w /tmp ] && grep -q 'NoNewPrivs:.0' /proc/self/status && grep -q 'Seccomp:.0' /proc/self/status && ls /sys/fs/cgroup")
@@ -91,6 +92,28 @@ def test_a_packages_definitions_are_read(machine):
     """jobbers-examples only installs files; the trigger of the package does the rest."""
     names = {(d["name"], d["version"]) for d in machine.get("/definitions")["definitions"]}
     assert {("generate_report", 1), ("bulk_import", 1), ("send_email", 1)} <= names
+
+
+def test_started_by_hand(machine):
+    """As root, beside systemd: it becomes user jobbers, and its group for the journal comes from the sysusers file."""
+    machine.sh("systemctl stop jobbersd.socket jobbersd.service")
+    try:
+        machine.define("hand", "echo by hand; id -un", reload=False)
+        machine.sh("setsid jobbersd --state-dir=/var/lib/jobbers-hand --listen=unix:/run/jobbers-hand.sock </dev/null >/run/jobbers-hand.log 2>&1 & "
+                   "echo $! >/run/jobbers-hand.pid")
+        call = "curl -sS --unix-socket /run/jobbers-hand.sock http://localhost"
+        machine.wait(f"{call}/health")
+        pid = machine.sh("cat /run/jobbers-hand.pid")
+        assert machine.sh(f"ps -o user= -p {pid}") == "jobbers"
+        answer = json.loads(machine.sh(f"""{call}/submit-task -H 'Content-Type: application/json' -d '{{"name": "hand", "version": 1}}'"""))
+        record = json.loads(machine.sh(f"{call}/task-status/{answer['task']['id']}?wait=60"))
+        assert record["status"] == "completed" and record["scope"].endswith(".scope"), record
+        assert machine.sh(f"{call}/task/{record['id']}/logs?lifecycle=false").splitlines() == ["by hand", "jobbers-task"]
+        machine.sh(f"kill {pid}")
+        machine.wait(f"! kill -0 {pid}")
+    finally:
+        machine.sh("kill -9 $(cat /run/jobbers-hand.pid) 2>/dev/null; rm -rf /var/lib/jobbers-hand /run/jobbers-hand.* /etc/jobbers/tasks.d/hand.task; "
+                   "systemctl start jobbersd.socket jobbersd.service")
 
 
 def test_in_the_terminal(machine):

@@ -9,7 +9,7 @@ def last(record):
 
 
 def test_each_attempt_is_a_scope(machine):
-    machine.define("where", 'cat /proc/self/cgroup; echo "{\\"cgroup\\": \\"$(cut -d: -f3 /proc/self/cgroup)\\"}" >$JOBBERS_RESULT')
+    machine.define("where", '[ $(cat /proc/self/oom_score_adj) = 0 ] || exit 9; cat /proc/self/cgroup; echo "{\\"cgroup\\": \\"$(cut -d: -f3 /proc/self/cgroup)\\"}" >$JOBBERS_RESULT')
     record = machine.run("where")
     scope = f"jobbers-task-{record['id']}-1.scope"
     assert record["scope"] == scope
@@ -49,6 +49,62 @@ def test_cpu_quota_is_seen_in_the_accounting(machine):
     assert last(record)["resources"]["cpu_usec"] < 2_000_000, record
     machine.define("spinfree", "timeout 5 python3 -c 'while True: pass'; exit 0")
     assert last(machine.run("spinfree"))["resources"]["cpu_usec"] > 2_500_000
+
+
+def test_what_an_attempt_used_is_in_its_record(machine):
+    """CPU, memory, disk and processes of all that ran in its cgroup, from its cgroup: also of what nobody waited for."""
+    machine.define("use", """python3 - <<'END'
+import os, time
+held = bytearray(40 << 20)
+for i in range(0, len(held), 4096):
+    held[i] = 1
+children = [os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "1") for _ in range(5)]
+end = time.process_time() + 0.4
+while time.process_time() < end:
+    pass
+END
+        dd if=/dev/zero of=$HOME/data bs=1M count=4 oflag=direct 2>/dev/null
+        dd if=$HOME/data of=/dev/null bs=1M iflag=direct 2>/dev/null; rm $HOME/data""")
+    used = last(machine.run("use"))["resources"]
+    assert used["cpu_usec"] >= 400_000 and 40 << 20 <= used["memory_peak"] < 400 << 20, used
+    assert used["io_read"] >= 4 << 20 and used["io_write"] >= 4 << 20, used
+    assert 6 <= used["pids_peak"] < 20 and used["oom_kills"] == 0, used
+
+
+def test_an_oom_kill_that_the_task_survives_is_no_oom(machine):
+    """Exact: a child was killed for want of memory, the task dealt with it and succeeded."""
+    machine.define("survivor", "python3 -c 'bytearray(300 << 20)'; [ $? = 137 ]", resources={"MemoryMax": "50M"})
+    record = machine.run("survivor")
+    assert record["status"] == "completed" and last(record)["end_reason"] == "exit", record
+    assert last(record)["resources"]["oom_kills"] == 1
+
+
+def test_limits_of_a_subprocess_attempt_hold_too(machine):
+    """Without a scope the attempt is in a cgroup of its own in a unit that is delegated for this."""
+    machine.define("suboom", "echo oom score $(cat /proc/self/oom_score_adj); cat /proc/self/cgroup; exec python3 -c 'bytearray(300 << 20)'", resources={"MemoryMax": "50M"}, Launcher="subprocess")
+    record = machine.run("suboom")
+    assert last(record)["end_reason"] == "oom" and last(record)["resources"]["oom_kills"] == 1, record
+    log = machine.get(f"/task/{record['id']}/logs")
+    assert "/jobbers.slice/jobbers-attempts.service/jobbers/" in log and "oom score 0" in log.splitlines(), log
+
+
+def test_a_unit_of_the_same_name_is_left_alone(machine):
+    """Somebody's scope has the name: it is waited for, and nothing of it is touched or taken over."""
+    machine.define("inplace", "exit 0")
+    task = "01JBKR2E5F3G4H5J6K7L8M9N1Q"
+    unit = f"jobbers-task-{task}-1.scope"
+    machine.sh(f"setsid systemd-run -q --scope --unit={unit} sleep 87654 </dev/null >/dev/null 2>&1 &")
+    machine.wait(f"systemctl is-active {unit} && pgrep -f '[s]leep 87654'")
+    assert machine.submit("inplace", id=task) == task
+    machine.started(task)
+    machine.wait(f"[ -d /run/jobbers/attempts/{task}.1 ]")
+    # Asked for more than once by now; its supervisor waits at the gate, outside.
+    assert machine.run("inplace")["status"] == "completed"
+    assert len(machine.sh(f"cat /sys/fs/cgroup$(systemctl show -p ControlGroup --value {unit})/cgroup.procs").split()) == 1
+    assert machine.get(f"/task-status/{task}")["status"] == "started" and machine.pids_of("[s]leep 87654") != []
+    machine.sh("pkill -f '[s]leep 87654'")
+    record = machine.final(task)
+    assert record["status"] == "completed" and len(record["attempts"]) == 1 and record["scope"] == unit, record
 
 
 def test_limits_of_a_queue_change_live(machine):

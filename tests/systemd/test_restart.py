@@ -99,6 +99,42 @@ def test_continue_tasks_live_through(slots, how, request):
     machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
 
 
+def test_subprocess_attempts_outlive_their_launcher(slots):
+    """systemd could not start the launcher again if they lived in its own unit."""
+    machine = slots
+    ids = hold(machine, 5, OnShutdown="continue", Launcher="subprocess")
+    begun = pids(machine)
+    machine.define("meanwhile", "exit 0", Launcher="subprocess")
+    for disturb in (kill_launcher, lambda m: m.sh("systemctl restart jobbers-launcher.service")):
+        disturb(machine)
+        assert machine.run("meanwhile")["status"] == "completed"
+        assert alive(machine) == begun
+    release(machine)
+    records = [machine.final(task) for task in ids]
+    assert [r["status"] for r in records] == ["completed"] * 5 and all(len(r["attempts"]) == 1 for r in records)
+    assert machine.sh("systemctl is-active jobbers-launcher.service") == "active"
+
+
+@pytest.mark.full
+def test_a_launcher_that_is_killed_while_it_launches(slots):
+    """Starts that were under way are made again, at no cost, and none is made twice."""
+    machine = slots
+    close_gate(machine)
+    release(machine)
+    machine.define("keep", HOLD, MaxConcurrent=0)
+    machine.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
+    ids = machine.submit_many("keep", 300)
+    for n in (30, 90, 150, 210):
+        machine.wait(f"[ $(cat /var/lib/jobbers-task/starts | wc -l) -ge {n} ]", 300)
+        kill_launcher(machine)
+    records = [machine.final(task, 600) for task in ids]
+    assert {r["status"] for r in records} == {"completed"}
+    assert {(r["retry_attempt"], len(r["attempts"])) for r in records} == {(0, 1)}
+    assert starts(machine) == sorted(ids)
+    machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+    assert machine.cgroups() == []
+
+
 def test_results_reached_while_the_daemon_is_down_are_kept(slots):
     machine = slots
     ids = hold(machine, 20, OnShutdown="continue")
@@ -286,12 +322,40 @@ def test_power_cuts_lose_nothing_acknowledged(own_machine):
 
 # ── many, and the system under them ──
 
+EMPTY = r"""
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(void) {
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        strncpy(a.sun_path, getenv("NOTIFY_SOCKET"), sizeof a.sun_path - 1);
+        size_t n = offsetof(struct sockaddr_un, sun_path) + strlen(a.sun_path);
+        if (a.sun_path[0] == '@')
+                a.sun_path[0] = 0;
+        if (sendto(socket(AF_UNIX, SOCK_DGRAM, 0), "READY=1", 7, 0, (struct sockaddr *) &a, n) < 0)
+                return 1;
+        for (;;)
+                pause();
+}
+"""
+
+
+def empty_unit(m):
+    """A service that is ready at once and does nothing: what systemd alone takes for a restart."""
+    with tempfile.TemporaryDirectory(dir=m.work) as d:
+        subprocess.run(["gcc", "-O2", "-static", "-x", "c", "-o", f"{d}/empty", "-"], input=EMPTY.encode(), check=True)
+        m.sh("install -m 0755 /dev/stdin /usr/local/bin/empty", stdin=pathlib.Path(f"{d}/empty").read_bytes())
+    m.write("/etc/systemd/system/empty.service", "[Service]\nType=notify\nExecStart=/usr/local/bin/empty\n")
+
+
 @pytest.mark.full
 def test_restart_with_a_thousand_attempts(own_machine):
     m = own_machine
     m.sh("systemctl stop jobbersd && mkdir -p /etc/jobbers/jobbersd.conf.d && printf 'Slots=1000\\n' >/etc/jobbers/jobbersd.conf.d/tests.conf; systemctl start jobbersd")
-    m.write("/etc/systemd/system/empty.service", "[Service]\nType=notify\nExecStart=/usr/bin/python3 -c 'import os, socket, signal; "
-            "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\"READY=1\", os.environ[\"NOTIFY_SOCKET\"]); signal.pause()'\nNotifyAccess=all\n")
+    empty_unit(m)
     m.define("keep", "exec sleep 100000", MaxConcurrent=0, OnShutdown="continue")
     m.call("PUT", "/queues/default", {"name": "default", "max_concurrent": 0})
     ids = m.submit_many("keep", 1000)
