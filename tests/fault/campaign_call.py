@@ -4,12 +4,13 @@ import os
 import select
 import signal
 import subprocess
+import sys
 
-from driver import BUILD, World, boot
+from driver import BUILD, World, boot, until
 
 STRIKE = os.path.join(BUILD, 'tests', 'fault', 'strike')
 PATIENCE = 30
-ROLES = ('daemon', 'launcher', 'supervisor')
+ROLES = ('daemon', 'launcher', 'supervisor', 'reused')          # reused: a supervisor that takes its second attempt
 ERRORS = ('ENOSPC', 'EIO', 'EMFILE', 'ENOMEM')
 # What is on its way while the blow falls. The supervisor is struck in the first attempt of it.
 SCENES = ('short', 'flaky', 'later', 'leaving', 'cancelled')
@@ -93,6 +94,67 @@ def watch(world, ids):
                 break
 
 
+def target(world, role):
+    """(pid to attach to, whether its next child is meant)"""
+    if role == 'daemon':
+        return world.pid(), False
+    if role == 'launcher':
+        return world.d.launcher_pid(), False
+    if role == 'reused':
+        watch(world, world.submit('short'))
+        idle = world.supervisors()
+        assert idle, 'no supervisor waits for another attempt'
+        return idle[0], False
+    # none that waits must take what is meant for a new one
+    for pid in world.supervisors():
+        os.kill(pid, signal.SIGKILL)
+        world.fault('supervisor')
+    until(lambda: not world.supervisors(), 'those that waited are gone')
+    return world.d.launcher_pid(), True
+
+
+def ended_itself(world, error, struck, where):
+    """The daemon has ended, and nobody killed it."""
+    world.d.reap()
+    allowed = MAY_END.get(error, ())
+    if allowed is not None and struck not in allowed:
+        world.problems.append(f'{where}: {error} from {struck} ended the daemon: {world.d.log()[-600:]}')
+    if os.environ.get('JOBBERS_FAULT_TALK'):
+        print(f'{where}: {error} from {struck} ended the daemon: {world.d.log()[-300:]}', file=sys.stderr)
+    world.numbers['ended itself'] = world.numbers.get('ended itself', 0) + 1
+
+
+def blow(world, role, scene, how, n, error):
+    """One scene with a blow at the nth call of the role in it; what was struck, None when there was no nth call."""
+    strike, where = None, f'{role}, {scene}, call {n}'
+    while strike is None:
+        pid, child = target(world, role)
+        try:
+            strike = Strike(how, n, pid, child)
+        except AssertionError:
+            # the last blow may take effect only now
+            if not error or not select.select([world.d.pidfd], [], [], 2)[0]:
+                raise
+            ended_itself(world, error, world.last_struck, where)
+            world.d.start()
+    world.fault('error' if error else 'supervisor' if role == 'reused' else role)
+    ids = scene_play(world, scene)
+    watch(world, ids)
+    if not daemon_is_gone(world) and scene == 'short':
+        # what goes on after the end: records that are forgotten
+        ids += world.submit('short')
+        watch(world, ids)
+    struck = world.last_struck = strike.end()
+    if role in ('daemon', 'launcher') and struck and not error:
+        world.d.reap()
+    elif daemon_is_gone(world):
+        ended_itself(world, error, struck, where)
+    if world.d.process is None:
+        world.d.start()
+    watch(world, ids)
+    return struck
+
+
 def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None):
     """For each role and scene a blow at calls 1, 1 + step, …, until one is past the last; at most n_max blows in all."""
     everything, totals, blows, past = {}, {}, 0, 0
@@ -101,47 +163,60 @@ def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None):
             if blows >= n_max:
                 break
             world = World(f'{seed}.{role}.{scene}.{error}')
-            reached = 0
+            reached, offset = 0, world.random.randrange(step)
             try:
-                offset = world.random.randrange(step)
                 while blows < n_max:
                     n = 1 + offset + reached * step
-                    pid = world.pid() if role == 'daemon' else world.d.launcher_pid()
-                    world.fault('error' if error else role)
-                    strike = Strike(how, n, pid, role == 'supervisor')
-                    ids = scene_play(world, scene)
-                    watch(world, ids)
-                    if not daemon_is_gone(world) and scene == 'short':
-                        # what goes on after the end: records that are forgotten
-                        watch(world, world.submit('short'))
-                    struck = strike.end()
-                    if role in ('daemon', 'launcher') and struck and not error:
-                        world.d.reap()
-                    elif daemon_is_gone(world):
-                        world.d.reap()
-                        allowed = MAY_END.get(error, ())
-                        if allowed is not None and struck not in allowed:
-                            world.problems.append(f'{role}, {scene}: {error} from call {n} ({struck}) ended the daemon: {world.d.log()[-600:]}')
-                        totals['ended itself'] = totals.get('ended itself', 0) + 1
-                    if world.d.process is None:
-                        world.d.start()
-                    watch(world, ids)
-                    reached += 1
+                    struck = blow(world, role, scene, how, n, error)
                     if struck is None:
                         past += 1
                         break
+                    reached += 1
                     blows += 1
+                if daemon_is_gone(world):
+                    ended_itself(world, error, struck, f'{role}, {scene}, call {n}')
+                    world.d.start()
             except AssertionError as e:
-                world.problems.append(f'{role}, {scene}, call {1 + offset + reached * step}: {str(e)[-3000:]}')
+                world.problems.append(f'{role}, {scene}, call {n}: {str(e)[-3000:]}')
             found, numbers = world.finish()
             totals[f'{role} {scene}'] = reached
             for name, sentences in found.items():
                 everything.setdefault(name, []).extend(f'[{role} {scene}] {s}' for s in sentences)
             for name, value in numbers.items():
-                if name in ('tasks', 'starts', 'host-lost'):
+                if name in ('tasks', 'starts', 'host-lost', 'ended itself'):
                     totals[name] = totals.get(name, 0) + value
     totals['blows'] = blows
     return everything, totals
+
+
+def at_every_start(n_max, seed, step=1):
+    """kill -9 at every call of a daemon's start, which finds a task that runs and one that has ended."""
+    world, blows, ready = World(f'{seed}.start'), 0, False
+    try:
+        offset = world.random.randrange(step)
+        while blows < n_max and not ready:
+            ids = world.submit('long') + world.submit('later')
+            world.kill(('daemon',))
+            argv, world.d.command = world.d.command(), None
+            world.d.command = lambda: [STRIKE, '-k', '-n', str(1 + offset + blows * step), '--', *argv]
+            world.d.spawn()
+            del world.d.command
+            # it is strike's child: READY=1 comes all the same when the blow did not
+            ready = world.d.notifications.wait('READY=1', world.d.pidfd) is not None
+            if ready:
+                os.kill(int(children_of(world.pid())[0]), signal.SIGKILL)
+            world.d.reap()
+            blows += not ready
+            world.d.start()
+            watch(world, ids)
+    except AssertionError as e:
+        world.problems.append(f'call {1 + offset + blows * step} of a start: {str(e)[-3000:]}')
+    found, numbers = world.finish()
+    return found, {'blows': blows, **numbers}
+
+
+def children_of(pid):
+    return open(f'/proc/{pid}/task/{pid}/children').read().split()
 
 
 def kills(n, seed, **more):

@@ -244,7 +244,8 @@ def retry_budget(w):
             if a['outcome'] == 'started':
                 yield f'{task_id}: attempt {b["attempt"]} follows one whose end was never recorded'
             wanted = a['retry_attempt'] + (a['end_reason'] not in FREE_ENDS)
-            if b['retry_attempt'] != wanted:
+            # cancelled while it waited for its retry, and resubmitted: it begins anew
+            if b['retry_attempt'] != wanted and not (b['retry_attempt'] == 0 and w.may_have_been_resubmitted(task_id)):
                 yield f'{task_id}: attempt {b["attempt"]} is retry {b["retry_attempt"]}, after "{a["end_reason"]}" it is {wanted}'
         if order and order[-1]['outcome'] == 'started' and w.tasks.get(task_id, {}).get('status') in FINAL:
             yield f'{task_id} is final and its last attempt has no end'

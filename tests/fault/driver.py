@@ -3,6 +3,7 @@ checker.py is asked. A campaign is a World, some load, and whatever it does to t
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import sys
@@ -178,20 +179,29 @@ class World:
             self.loads.append(Load(self, self.random.random(), pause, **more))
             self.loads[-1].start()
 
-    def submit(self, name, count=1, expect=200):
-        """`count` tasks, in the history; their ids."""
+    def submit(self, name, count=1, patience=10):
+        """`count` tasks, in the history; their ids. Asked again, as a client would, while the answer is "not now" or none comes."""
         tasks = [{'id': new_id(self.random), 'name': name, 'version': 1} for _ in range(count)]
-        t0 = boot()
         named = [{'id': t['id'], 'name': t['name']} for t in tasks]
-        try:
-            a = self.d.ask('POST', '/submit-tasks', {'tasks': tasks}) if count > 1 else self.d.ask('POST', '/submit-task', tasks[0])
-        except Exception:
-            self.d.forget_connection()
-            self.history.add('submit', t0, tasks=named, answer='unknown')
-            return []
-        kind = 'acknowledged' if a.status in (200, 201) else 'unknown' if a.status == 503 else 'refused'
-        self.history.add('submit', t0, tasks=named, answer=kind, code=a.status)
-        return [t['id'] for t in tasks] if kind == 'acknowledged' else []
+        deadline = time.monotonic() + patience
+        while True:
+            t0 = boot()
+            try:
+                a = self.d.ask('POST', '/submit-tasks', {'tasks': tasks}) if count > 1 else self.d.ask('POST', '/submit-task', tasks[0])
+            except Exception:
+                self.d.forget_connection()
+                self.history.add('submit', t0, tasks=named, answer='unknown')
+                if not self.d.process or select.select([self.d.pidfd], [], [], 0.02)[0]:
+                    return []
+            else:
+                kind = 'acknowledged' if a.status in (200, 201) else 'unknown' if a.status == 503 else 'refused'
+                self.history.add('submit', t0, tasks=named, answer=kind, code=a.status)
+                if kind == 'acknowledged':
+                    return [t['id'] for t in tasks]
+                if a.status not in (503, 507) or time.monotonic() > deadline:
+                    self.problems.append(f'a submission of {name} was answered {a.status}: {a.text}')
+                    return []
+                time.sleep(0.05)
 
     # ── faults ──
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -87,6 +88,8 @@ static bool applies(const Call *calls, const struct user_regs_struct *regs, int 
                 return false;
         if (error == ENOSPC && (nr == SYS_openat || nr == SYS_open))
                 return (nr == SYS_openat ? regs->rdx : regs->rsi) & O_CREAT;
+        if (nr == SYS_epoll_ctl)
+                return regs->rsi == EPOLL_CTL_ADD;
         if (nr == SYS_fcntl)
                 return regs->rsi == F_DUPFD || regs->rsi == F_DUPFD_CLOEXEC;
         return true;

@@ -179,6 +179,14 @@ def test_a_resubmission_is_a_way_out():
     assert set(checker.violations(**w)) == {'a final state stays', 'starts stay within the retry budget'}
 
 
+def test_a_resubmission_begins_the_retries_anew():
+    w = well()
+    run_of(w, B, 2).update(retry_attempt=0)
+    of(w, B).update(retry_attempt=0)
+    w['history'].append({'op': 'resubmit', 't0': 402, 't1': 405, 'id': B, 'answer': 'acknowledged'})
+    assert checker.violations(**w) == {}
+
+
 def test_as_a_program(tmp_path):
     """Reads what the campaigns write, from files; the database by the real schema."""
     root = os.path.join(HERE, '..', '..')
