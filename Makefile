@@ -221,14 +221,19 @@ check-lib: all
 check-docs: all
 	@$(PYTEST) tests/docs
 
+##: libjobbers, the Python module, jobbers-task and the completions, from an installed tree
+check-lib: all
+	@rm -rf $(B)/tree && $(MAKE) -s --no-print-directory install DESTDIR=$(abspath $(B))/tree >$(B)/tree.log 2>&1 || { cat $(B)/tree.log; false; }
+	@JOBBERS_SAN=$(SAN) $(PYTEST) tests/lib
+
 ##: everything that needs no VM; STRICT=1 turns skips into failures
 check: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api fault fuzz examples docs
+	@tests/check layers unit api lib fault fuzz examples docs
 ##: unit and API tests under ASan and UBSan
 check-san:
 	@$(MAKE) --no-print-directory SAN=address,undefined check-san-suites
 check-san-suites: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check unit api
+	@tests/check unit api lib
 # SQLite keeps pointers into its blocks, which valgrind calls "possibly" lost: they are not counted.
 ##: unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
@@ -250,10 +255,10 @@ check-systemd-full:
 	@$(SYSTEMD_TESTS) --full
 ##: what the README promises: check, then check-systemd; one result at the end
 test: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api fault fuzz examples docs systemd
+	@tests/check layers unit api lib fault fuzz examples docs systemd
 ##: everything there is
 check-full: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit valgrind api fault fuzz examples docs san systemd-full
+	@tests/check layers unit valgrind api lib fault fuzz examples docs san systemd-full
 
 ##: packages for building and testing, and as root the system users
 deps:

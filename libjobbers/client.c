@@ -273,6 +273,7 @@ int jobbers_wait(JobbersClient *c, const char *id, uint64_t usec, char **ret_rec
         char canonical[ULID_STR_MAX];
         usec_t start = clock_boot(), deadline = usec > USEC_INFINITY - start ? USEC_INFINITY : start + usec, failing = 0;
         int state = JOBBERS_UNKNOWN;
+        bool reached = false;
 
         if (ret_record)
                 *ret_record = NULL;
@@ -292,15 +293,16 @@ int jobbers_wait(JobbersClient *c, const char *id, uint64_t usec, char **ret_rec
                                 return r;
                         }
                         state = r;
+                        reached = true;
                         failing = 0;
                         pause = 100 * USEC_PER_MSEC;
                         if (left_until(deadline, now) == 0)
                                 return http_fail(&c->http, -ETIMEDOUT, "task %s is not final yet: it is %s", canonical, jobbers_state_name(state));
                         continue;
                 }
-                /* It restarts, or has no place for another long poll. That it is not there at all, the first look tells. */
-                bool known = state != JOBBERS_UNKNOWN;
-                if (r != -EAGAIN && r != -ECONNRESET && !(known && (r == -ECONNREFUSED || r == -ETIMEDOUT)))
+                /* It restarts, or has no place for another long poll. One that was never there is another matter. */
+                reached = reached || r == -EAGAIN || r == -ECONNRESET;
+                if (!reached || (r != -EAGAIN && r != -ECONNRESET && r != -ECONNREFUSED && r != -ETIMEDOUT))
                         return r;
                 if (failing == 0)
                         failing = now;
@@ -320,5 +322,10 @@ int jobbers_cancel(JobbersClient *c, const char *id) {
                 return r;
         _cleanup_free_ char *path = str_new("/task/%s/cancel", canonical);
         r = path ? call(c, "POST", path, NULL, c->http.timeout, NULL) : http_fail(&c->http, -ENOMEM, "not enough memory");
-        return r == -EEXIST ? -EALREADY : MIN(r, 0);
+        if (r != -EEXIST)
+                return MIN(r, 0);
+        /* Final. Cancelled is what was wanted, whoever did it. */
+        _cleanup_free_ char *sentence = TAKE_PTR(c->http.sentence);
+        r = look(c, canonical, 0, c->http.timeout, NULL);
+        return r == JOBBERS_CANCELLED ? 0 : http_fail(&c->http, -EALREADY, "%s", sentence ? sentence : "the task is final already");
 }

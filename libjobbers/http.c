@@ -54,6 +54,8 @@ int http_init(Http *h, const char *address) {
         else {
                 if (!*address)
                         return -EINVAL;
+                if (strstr(address, "://") && strncmp(address, "http://", 7) != 0 && strncmp(address, "https://", 8) != 0)
+                        return -EINVAL;
                 const char *file = secure_getenv("JOBBERS_TOKEN_FILE");
                 h->base = url_of(address);
                 h->token_file = strdup(file && *file ? file : TOKEN_FILE);
@@ -153,6 +155,7 @@ static int unreachable(Http *h, CURLcode code) {
         case CURLE_WRITE_ERROR:
                 return http_fail(h, -ENOMEM, "not enough memory");
         case CURLE_UNSUPPORTED_PROTOCOL:
+                return http_fail(h, -EPROTO, "what answers at %s is not jobbersd", where);
         case CURLE_URL_MALFORMAT:
                 return http_fail(h, -EINVAL, "%s is no address of a daemon: it takes HOST, HOST:PORT, http://…, https://… or the path of a socket", where);
         case CURLE_OPERATION_TIMEDOUT:

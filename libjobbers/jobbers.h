@@ -20,7 +20,7 @@
  * Threads: there is no global state. A JobbersClient is used by one thread at a time; each thread may have its own. A JobbersTask may be
  * used by several threads at once, but for jobbers_task_error(). Neither blocks or handles any signal.
  *
- * Times are microseconds. JOBBERS_INFINITY is "for ever".
+ * Times are microseconds. JOBBERS_INFINITY is for ever.
  */
 #ifndef JOBBERS_H
 #define JOBBERS_H
@@ -65,7 +65,7 @@ const char *jobbers_state_name(int state);
  *     "user"                  the calling user's own daemon (jobbersd --user)
  *     "/path", "unix:/path"   a Unix socket
  *     "host", "host:port", "[v6]:port", "http://…", "https://…"   over TCP (port 8000 unless said), with a token
- * Nothing is opened yet; a daemon that is not there is reported by the first call. -EINVAL, -ENOMEM. */
+ * Nothing is opened yet; a daemon that is not there is reported by the first call. -EINVAL: no such kind of address; -ENOMEM. */
 int jobbers_client_new(JobbersClient **ret, const char *address);
 /* NULL is fine. */
 void jobbers_client_free(JobbersClient *client);
@@ -124,7 +124,7 @@ int jobbers_status(JobbersClient *client, const char *id, char **ret_record);
 int jobbers_wait(JobbersClient *client, const char *id, uint64_t usec, char **ret_record);
 
 /* Cancels a task. 0: it is cancelled, or it runs and its processes are being ended; jobbers_wait() tells when that is over. Once answered it is
- * final: a task that is being cancelled ends `cancelled`, whatever it does. Again is 0 too. */
+ * final: a task that is being cancelled ends `cancelled`, whatever it does. Again is 0 too; -EALREADY when it had ended otherwise. */
 int jobbers_cancel(JobbersClient *client, const char *id);
 
 /* Any other request of the HTTP API (docs/API.md). `path` begins with "/"; `body` is JSON or NULL. Returns the status code (200 … 299) and the
@@ -154,7 +154,7 @@ unsigned jobbers_task_retry_attempt(const JobbersTask *task);   /* 0, then 1 for
 const char *jobbers_task_parameters(const JobbersTask *task);
 
 /* "I am alive": to be called more often than MaxHeartbeatIntervalSec=. As often as you like: at most ten a second are sent. Never waits; a
- * heartbeat that cannot be sent (-EAGAIN: the socket is full) is no reason to stop working. */
+ * heartbeat that cannot be sent (-EAGAIN: the socket is full) is no reason to stop working. (The others below wait a second at most.) */
 int jobbers_task_heartbeat(JobbersTask *task);
 /* The microseconds within which heartbeats are asked for, JOBBERS_INFINITY where none are. */
 uint64_t jobbers_task_heartbeat_interval(const JobbersTask *task);

@@ -6,6 +6,8 @@
 
 #include "base/macro.h"
 
+#define REAL_EXACT 9007199254740992.0   /* 2^53: up to here a double holds every integer */
+
 static void json_decref_p(json_t **j) {
         json_decref(*j);
 }
@@ -120,10 +122,13 @@ int jobbers_json_get_integer(const char *json, const char *path, int64_t *ret) {
         int r = value_find(json, path, &root, &v);
         if (r < 0)
                 return r;
-        if (!json_is_integer(v))
+        /* 2.0 is an integer too, and where a text holds one that is too large for jansson, all of them look like that. */
+        double real = json_real_value(v);
+        bool integral = json_is_real(v) && real >= -REAL_EXACT && real <= REAL_EXACT && (double) (int64_t) real == real;
+        if (!json_is_integer(v) && !integral)
                 return -EINVAL;
         if (ret)
-                *ret = json_integer_value(v);
+                *ret = integral ? (int64_t) real : json_integer_value(v);
         return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "libjobbers/task.h"
 
 #define BEAT_DISTANCE (100 * USEC_PER_MSEC)     /* between heartbeats that are really sent */
+#define PATIENCE_MSEC 1000                      /* with a full socket, for anything but a heartbeat */
 
 /* The connected socket, made at first use. The lock is held. 0: nobody listens. */
 static int notify_open(JobbersTask *t) {
@@ -40,14 +41,19 @@ static int notify_open(JobbersTask *t) {
         return 1;
 }
 
-/* 1 when it was sent, 0 when nobody listens. */
-static int notify_send(JobbersTask *t, const char *text) {
+/* 1 when it was sent, 0 when nobody listens. `patience`: milliseconds to wait for space, for what should not be lost. */
+static int notify_send(JobbersTask *t, const char *text, int patience) {
         int r = notify_open(t);
         if (r <= 0)
                 return r;
-        if (send(t->notify_fd, text, strlen(text), MSG_NOSIGNAL) < 0)
-                return -errno;
-        return 1;
+        for (;; patience = 0) {
+                if (send(t->notify_fd, text, strlen(text), MSG_NOSIGNAL) >= 0)
+                        return 1;
+                if (errno != EAGAIN || patience == 0)
+                        return -errno;
+                struct pollfd p = { .fd = t->notify_fd, .events = POLLOUT };
+                (void) poll(&p, 1, patience);
+        }
 }
 
 static int answer(JobbersTask *t, int r) {
@@ -60,7 +66,7 @@ int jobbers_task_heartbeat(JobbersTask *t) {
         usec_t now = clock_boot();
         /* Where they are asked for at shorter intervals than usual, more are sent. */
         if (t->beat_at == 0 || now - t->beat_at >= MIN(BEAT_DISTANCE, t->heartbeat_interval / 4)) {
-                r = notify_send(t, "WATCHDOG=1");
+                r = notify_send(t, "WATCHDOG=1", 0);
                 if (r >= 0)
                         t->beat_at = now;
         }
@@ -96,7 +102,7 @@ static int tell(JobbersTask *t, int progress, const char *status) {
                         str_printf(&text, "WATCHDOG=1\nX_JOBBERS_PROGRESS=%d\n", progress);
                 if (new_status)
                         str_printf(&text, "STATUS=%s\n", line);
-                r = text.failed ? -ENOMEM : notify_send(t, text.s);
+                r = text.failed ? -ENOMEM : notify_send(t, text.s, PATIENCE_MSEC);
         }
         if (r >= 0 && new_progress) {
                 t->progress = progress;
@@ -126,7 +132,7 @@ int jobbers_task_extend_timeout(JobbersTask *t, uint64_t usec) {
         char text[64];
         snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) usec);
         pthread_mutex_lock(&t->lock);
-        int r = notify_send(t, text);
+        int r = notify_send(t, text, PATIENCE_MSEC);
         pthread_mutex_unlock(&t->lock);
         return answer(t, r);
 }

@@ -182,13 +182,13 @@ static int end_badly(JobbersTask *t, const char *type, const char *message, int 
         _cleanup_free_ char *m = strdup(message ? message : ""), *y = type ? strdup(type) : NULL, *text = NULL;
         json_t *j = NULL;
 
-        fprintf(stderr, "%s\n", message ? message : "");
-        if (m) {
+        if (y)
+                utf8_clean(y);
+        if (m)
                 utf8_clean(m);
-                if (y)
-                        utf8_clean(y);
+        fprintf(stderr, "%s\n", m ? m : message);
+        if (m)
                 j = json_pack("{s:{s:s*, s:s}}", "error", "type", y, "message", m);
-        }
         text = j ? json_dumps(j, JSON_COMPACT) : NULL;
         json_decref(j);
         int r = text ? result_write(t, text) : -ENOMEM;

@@ -190,10 +190,16 @@ class Task:
         return True
 
     def _notify(self, *lines):
-        """A socket that is full or gone is no reason to stop working: False, and the next word goes out the same way."""
+        """A socket that is full or gone is no reason to stop working: False. What is no mere heartbeat waits a second at most."""
         try:
             if self._connect():
-                self._socket.send("\n".join(lines).encode("utf-8", "replace"))
+                data = "\n".join(lines).encode("utf-8", "replace")
+                try:
+                    self._socket.send(data)
+                except BlockingIOError:
+                    if lines == ("WATCHDOG=1",) or not select.select([], [self._socket], [], 1)[1]:
+                        return False
+                    self._socket.send(data)
             return True
         except OSError:
             return False
@@ -397,24 +403,25 @@ class Client:
         meanwhile is waited for, half a minute at most."""
         path = _task_path("/task-status/", id)
         deadline = None if timeout is None else time.monotonic() + timeout
-        record, failing, pause = None, None, 0.1
+        reached, failing, pause = False, None, 0.1
         while True:
             left = POLL_MAX if deadline is None else max(0, deadline - time.monotonic())
             poll = min(left, POLL_MAX)
             try:
                 record = self._call("GET", path, None, {"wait": f"{poll:.3f}"} if poll else {}, poll + self.timeout)
             except Error as e:
-                # It restarts, or has no place for another long poll. That it is not there at all, the first look tells.
-                passing = e.status in (429, 503) or isinstance(e, Unreachable) and not (e.refused and record is None)
+                # It restarts, or has no place for another long poll. One that was never there is another matter.
+                passing = e.status in (429, 503) or isinstance(e, Unreachable)
+                reached = reached or passing and not getattr(e, "refused", False)
                 failing = failing or time.monotonic()
-                if not passing or time.monotonic() - failing > PATIENCE:
+                if not passing or not reached or time.monotonic() - failing > PATIENCE:
                     raise
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError(str(e)) from e
                 time.sleep(pause if deadline is None else max(0, min(pause, deadline - time.monotonic())))
                 pause = min(2 * pause, 1)
                 continue
-            failing, pause = None, 0.1
+            reached, failing, pause = True, None, 0.1
             if record["status"] in FINAL_STATES:
                 return record
             if deadline is not None and time.monotonic() >= deadline:
@@ -428,9 +435,13 @@ class Client:
         return record["results"]
 
     def cancel(self, id):
-        """Cancels a task. Once this returns that is final; one that runs is `cancelled` when its last process is gone: see wait(). Error with
-        status 409 when it was final already."""
-        self.call("POST", _task_path("/task/", id, "/cancel"))
+        """Cancels a task. Once this returns that is final; one that runs is `cancelled` when its last process is gone: see wait(). Again is
+        fine; Error with status 409 when it had ended otherwise."""
+        try:
+            self.call("POST", _task_path("/task/", id, "/cancel"))
+        except Error as e:
+            if e.status != 409 or self.status(id)["status"] != "cancelled":
+                raise
 
     def resubmit(self, id, reset_retry_count=False):
         """Runs a final task again, under its id."""
