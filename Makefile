@@ -221,11 +221,6 @@ check-lib: all
 check-docs: all
 	@$(PYTEST) tests/docs
 
-##: libjobbers, the Python module, jobbers-task and the completions, from an installed tree
-check-lib: all
-	@rm -rf $(B)/tree && $(MAKE) -s --no-print-directory install DESTDIR=$(abspath $(B))/tree >$(B)/tree.log 2>&1 || { cat $(B)/tree.log; false; }
-	@JOBBERS_SAN=$(SAN) $(PYTEST) tests/lib
-
 ##: everything that needs no VM; STRICT=1 turns skips into failures
 check: $(PROGRAMS) $(UNIT_TESTS)
 	@tests/check layers unit api lib fault fuzz examples docs
