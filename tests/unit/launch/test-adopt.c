@@ -1,132 +1,6 @@
 /* Adoption: against real processes that listen where a supervisor would. */
-#include "fixture.h"
+#include "players.h"
 #include "tests/unit/pidfd.h"
-
-#include <signal.h>
-#include <sys/prctl.h>
-
-#include <signal.h>
-
-typedef enum Play {
-        PLAY_HONEST,            /* answers as it should; on STOP writes a record and ends */
-        PLAY_OTHER_START_TIME,
-        PLAY_OTHER_TASK,
-        PLAY_SPEAKS_FIRST,      /* a note with a misleading text before the answer */
-        PLAY_CLOSES_EARLY,      /* answers, closes its sockets, and ends with a record only when told by the pipe */
-        PLAY_LEAVES,            /* takes the connection and ends without a word or a record */
-} Play;
-
-typedef struct Supervisor {
-        pid_t pid;
-        int tell, hear;         /* our ends of two pipes */
-} Supervisor;
-
-static uint64_t own_start_time(void) {
-        char text[1024];
-        _cleanup_close_ int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-        ssize_t n = read(fd, text, sizeof text - 1);
-        text[n > 0 ? n : 0] = '\0';
-        char *at = strrchr(text, ')') + 1;
-        unsigned long long value = 0;
-        sscanf(at, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &value);
-        return value;
-}
-
-static void supervisor_main(Fixture *f, Play play, int hear, int tell) {
-        char name[ATTEMPT_NAME_MAX], id_str[ULID_STR_MAX], text[512];
-        _cleanup_free_ char *dir = str_new("%s/%s", f->attempt_dir, attempt_file_name(&f->id, 1, "", name));
-        _cleanup_free_ char *path = str_new("%s/control", dir);
-
-        if (mkdir(dir, 0777) < 0)
-                _exit(20);
-        int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (fd_bind_unix(listener, path) < 0 || listen(listener, 4) < 0)
-                _exit(21);
-        if (write(tell, "L", 1) != 1)
-                _exit(22);
-        int c = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        ssize_t n = recv(c, text, sizeof text, 0);
-        if (n != 8 || memcmp(text, "HELLO=1\n", 8) != 0)
-                _exit(23);
-        if (play == PLAY_LEAVES)
-                _exit(0);
-        if (play == PLAY_SPEAKS_FIRST)
-                channel_say(c, "STATUS=STATE=running PID=1 TASK=nobody\n");
-        Ulid other = f->id;
-        other.b[15] ^= 1;
-        snprintf(text, sizeof text, "STATE=running\nTASK=%s\nATTEMPT=1\nPID=%d\nSTARTTIME=%llu\nBOOT_ID=%s\n",
-                 ulid_format(play == PLAY_OTHER_TASK ? &other : &f->id, id_str), (int) getpid(),
-                 (unsigned long long) own_start_time() + (play == PLAY_OTHER_START_TIME), clock_boot_id());
-        channel_say(c, text);
-        if (play == PLAY_CLOSES_EARLY) {
-                close(listener);
-                close(c);
-                if (read(hear, text, 1) != 0)
-                        _exit(24);
-                write_record(f, 0);
-                _exit(0);
-        }
-        for (;;) {
-                n = recv(c, text, sizeof text - 1, 0);
-                if (n <= 0)
-                        break;
-                text[n] = '\0';
-                if (write(tell, strncmp(text, "STOP=", 5) == 0 ? "S" : "?", 1) != 1)
-                        _exit(25);
-                if (STREQ(text, "STOP=cancelled\n")) {
-                        write_record(f, 9);
-                        _exit(0);
-                }
-        }
-        /* The daemon left; a supervisor goes on alone until it is told to end. */
-        (void) !read(hear, text, 1);
-        _exit(0);
-}
-
-static Supervisor play(Fixture *f, Play p) {
-        int down[2], up[2];
-        char c;
-        assert_int_equal(pipe2(down, O_CLOEXEC), 0);
-        assert_int_equal(pipe2(up, O_CLOEXEC), 0);
-        pid_t pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) {
-                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);        /* a test that fails, or never connects, leaves nobody behind */
-                close(down[1]);
-                close(up[0]);
-                supervisor_main(f, p, down[0], up[1]);
-        }
-        close(down[0]);
-        close(up[1]);
-        assert_int_equal(read(up[0], &c, 1), 1);        /* it listens */
-        assert_int_equal(c, 'L');
-        return (Supervisor) { pid, down[1], up[0] };
-}
-
-/* Lets it go; the text of what it heard besides HELLO. */
-static void supervisor_end(Supervisor *s, const char *heard) {
-        char text[16] = "";
-        int status;
-        s->tell = fd_close(s->tell);
-        ssize_t n = read(s->hear, text, sizeof text - 1);
-        assert_true(n >= 0);
-        text[n] = '\0';
-        assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-        assert_string_equal(text, heard);
-        s->hear = fd_close(s->hear);
-}
-
-static LaunchAttempt *adopt(Fixture *f, bool expect) {
-        LaunchAttempt *a = NULL;
-        bool adopted = !expect;
-        f->in_verb = true;
-        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f, &adopted, &a), 0);
-        f->in_verb = false;
-        assert_int_equal(adopted, expect);
-        return a;
-}
 
 static void living(void **state) {
         Fixture *f = *state;
@@ -319,6 +193,41 @@ static void the_other_one_won(void **state) {
         supervisor_end(&s, "S");
 }
 
+static void words_without_meaning(void **state) {
+        Fixture *f = *state;
+        Supervisor s = play(f, PLAY_MUMBLES);
+        LaunchAttempt *a = adopt(f, true);
+        UNTIL(f, a->state == ATTEMPT_LIVING);
+        stop(f, a, STOP_CANCELLED);
+        UNTIL(f, f->n_ended == 1);
+        supervisor_end(&s, "S");
+}
+
+/* It has ended already when we see the end of its stream. */
+static void left_before_we_looked(void **state) {
+        Fixture *f = *state;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        Supervisor s = play(f, PLAY_LEAVES);
+        LaunchAttempt *a = adopt(f, true);
+        siginfo_t info;
+        assert_int_equal(waitid(P_PID, (id_t) s.pid, &info, WEXITED | WNOWAIT), 0);
+        UNTIL(f, a->state == ATTEMPT_WAIT_RETRY || f->n_ended == 1);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
+        supervisor_end(&s, "");
+}
+
+/* No directory of records: nothing was ever started from there. A file in its place: nobody knows. */
+static void no_records_at_all(void **state) {
+        Fixture *f = *state;
+        assert_int_equal(rmdir(f->record_dir), 0);
+        assert_int_equal(launch_read_record(f->launch, &f->id, 1, &(ExitRecord) {}), -ENOENT);
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        adopt(f, false);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
+}
+
 static void record_of_an_earlier_boot(void **state) {
         Fixture *f = *state;
         _cleanup_exit_record_ ExitRecord r = {};
@@ -350,6 +259,9 @@ int main(void) {
                 T(killed_supervisor),
                 T(only_started_is_left),
                 T(the_other_one_won),
+                T(words_without_meaning),
+                T(left_before_we_looked),
+                T(no_records_at_all),
                 T(record_of_an_earlier_boot),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
