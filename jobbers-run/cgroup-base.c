@@ -215,5 +215,6 @@ void cgroup_base_remove(const CgroupBase *b) {
         if (!b->path)
                 return;
         probes_remove(b);
-        (void) rmdir(b->path);
+        if (rmdir(b->path) < 0 && errno != ENOENT)
+                log_debug("%s is not removed: %s", b->path, strerror(errno));
 }

@@ -345,7 +345,11 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
  * nor the launcher after us; what lives in there keeps it. */
 static void base_leave(Launcher *l) {
         _cleanup_close_ int lock = l->is_child && l->base.fd >= 0 ? place_lock_open(&l->place) : -1;
-        if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) >= 0)
+        if (lock < 0)
+                return;
+        if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+                log_debug("%s is left to those who hold the lock: %s", l->base.path, strerror(errno));
+        else
                 cgroup_base_remove(&l->base);
 }
 

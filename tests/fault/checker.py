@@ -200,19 +200,18 @@ def losses_have_a_cause(w):
 
 @invariant('a final state stays')
 def final_stays(w):
-    for task_id in set(w.seen) | {i for i in w.tasks if w.starts[i]}:
-        seen = sorted(w.seen[task_id], key=lambda h: h['t0'])
+    for task_id, looks in w.seen.items():
+        looks = sorted(looks, key=lambda h: h['t0'])
         if task_id in w.tasks:
-            seen.append({'t0': float('inf'), 't1': float('inf'), 'status': w.tasks[task_id]['status']})
-        for a, b in zip(seen, seen[1:]):
-            if a['status'] not in FINAL or w.may_have_been_resubmitted(task_id, a['t0'], b['t1']) or b['t0'] < a['t1']:
-                continue
-            if b['status'] != a['status']:
+            looks.append({'t0': float('inf'), 't1': float('inf'), 'status': w.tasks[task_id]['status']})
+        for a, b in zip(looks, looks[1:]):
+            if a['status'] in FINAL and b['t0'] >= a['t1'] and b['status'] != a['status'] and \
+               not w.may_have_been_resubmitted(task_id, a['t0'], b['t1']):
                 yield f'{task_id} was {a["status"]} and then {b["status"]}'
-            for s in w.starts[task_id]:
-                if s['boot'] > a['t1']:
-                    yield f'{task_id}: attempt {s["attempt"]} began after it was seen {a["status"]}'
-                    break
+        for s in w.starts[task_id]:
+            before = [a for a in looks if a['status'] in FINAL and a['t1'] < s['boot']]
+            if before and not w.may_have_been_resubmitted(task_id, before[0]['t0'], s['boot']):
+                yield f'{task_id}: attempt {s["attempt"]} began after it was seen {before[0]["status"]}'
 
 
 @invariant('a cancel that was answered is final')

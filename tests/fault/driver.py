@@ -139,7 +139,7 @@ class World:
         self.history = History()
         self.loads, self.problems, self.numbers = [], [], {}
         settings.setdefault('slots', 24)
-        settings.setdefault('log_level', 'info')
+        settings.setdefault('log_level', 'debug')
         self.d = Daemon(mode, **settings)
         self.definitions = {name: facts for name, (_, _, facts) in KINDS.items()}
         for name in ('ledger', 'locks'):
