@@ -101,11 +101,12 @@ $(B)/jobbers-run: $(OBJ_run) $(call archives,model)
 	$(SAY) LD $@
 	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
 
-OBJ_ctl      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersctl/*.c))
+# Without libcurl, which it loads when --host= asks for it (jobbersctl/transport.h).
+OBJ_ctl      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbersctl/*.c) libjobbers/curl.c)
 
 $(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
 	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model) -lcurl
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,model)
 
 # ── libjobbers: with the few files of base and model that it needs; libcurl is loaded by it when needed (libjobbers/curl.h) ──
 OBJ_lib := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libjobbers/*.c) $(addprefix jobbersd/base/,str.c parse.c clock.c fd.c fd-socket.c ulid.c) \

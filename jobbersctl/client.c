@@ -1,31 +1,32 @@
 /* client.c: see client.h. */
 #include "jobbersctl/client.h"
 
-#include <curl/curl.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "jobbersctl/transport.h"
 
 struct Client {
-        CURL *curl;
-        char *base;                     /* "http://localhost" or the host's URL */
-        char *where;                    /* for sentences */
-        bool over_socket;
         ClientMode mode;
+        char *where;                    /* the socket, or the URL of the host: also for sentences */
+        char *authorization;            /* a header, NULL without a token */
+        bool over_socket;
+        UnixTransport unix_transport;
+        CurlTransport *curl;
+        long timeout_msec;
         const char *hint;
         FILE *errors;
-        struct curl_slist *headers;
 };
 
 void client_free(Client *c) {
         if (!c)
                 return;
-        curl_easy_cleanup(c->curl);
-        curl_slist_free_all(c->headers);
-        free(c->base);
+        fd_close(c->unix_transport.fd);
+        curl_transport_free(c->curl);
+        free(c->authorization);
         free(c->where);
         free(c);
 }
@@ -53,17 +54,9 @@ static char *default_token(ClientMode mode) {
         return mode == CLIENT_USER ? state_path("token") : strdup(JOBBERS_SYSCONFDIR "/jobbers/token");
 }
 
-static int header_add(Client *c, const char *header) {
-        struct curl_slist *l = curl_slist_append(c->headers, header);
-        if (!l)
-                return -ENOMEM;
-        c->headers = l;
-        return 0;
-}
-
 /* The token's file; where none was named and the default is not there, the daemon may do without (--no-auth) and will say if not. */
 static int token_add(Client *c, const ClientAddress *a) {
-        _cleanup_free_ char *text = NULL, *header = NULL, *usual = a->token_file ? NULL : default_token(a->mode);
+        _cleanup_free_ char *text = NULL, *usual = a->token_file ? NULL : default_token(a->mode);
         const char *path = a->token_file ? a->token_file : usual;
         size_t n;
         _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -75,8 +68,8 @@ static int token_add(Client *c, const ClientAddress *a) {
                 return r;
         }
         text[strcspn(text, "\r\n")] = '\0';
-        header = str_new("Authorization: Bearer %s", text);
-        return header ? header_add(c, header) : -ENOMEM;
+        c->authorization = str_new("Authorization: Bearer %s", text);
+        return c->authorization ? 0 : -ENOMEM;
 }
 
 void client_address_resolve(ClientAddress *a) {
@@ -104,58 +97,47 @@ int client_new(Client **ret, const ClientAddress *a) {
         _cleanup_client_ Client *c = calloc(1, sizeof *c);
         if (!c)
                 return -ENOMEM;
+        c->unix_transport.fd = -1;
         c->mode = a->mode;
         c->errors = stderr;
+        c->over_socket = !a->host;
+        c->where = a->host ? base_url(a->host) : a->socket ? strdup(a->socket) : default_socket(a->mode);
+        if (!c->where)
+                return -ENOMEM;
         if (a->host) {
-                c->base = base_url(a->host);
-                if (!c->base || !(c->where = strdup(c->base)))
-                        return -ENOMEM;
                 int r = token_add(c, a);
                 if (r < 0)
                         return r;
-        } else {
-                c->over_socket = true;
-                c->where = a->socket ? strdup(a->socket) : default_socket(a->mode);
-                c->base = strdup("http://localhost");
-                if (!c->where || !c->base)
-                        return -ENOMEM;
+                c->curl = curl_transport_new(c->where, c->authorization);
+                if (!c->curl) {
+                        fprintf(stderr, "jobbersctl: --host= needs libcurl, which cannot be loaded. Install it: apt install libcurl4\n");
+                        return -ELIBACC;
+                }
         }
-        /* TLS is initialised only where it is used: it costs more than all the rest of a short call. */
-        if (curl_global_init(strncmp(c->base, "https:", 6) == 0 ? CURL_GLOBAL_ALL : CURL_GLOBAL_NOTHING) != 0 || !(c->curl = curl_easy_init()) ||
-            header_add(c, "Content-Type: application/json") < 0 || header_add(c, "Expect:") < 0)
-                return -ENOMEM;
-        if (c->over_socket)
-                curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->where);
-        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
-        curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, 10L);
-        curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-        curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "jobbersctl/" JOBBERS_VERSION);
         *ret = TAKE_PTR(c);
         return 0;
 }
 
 /* Says what went wrong on the way, and what to do about it. */
-static int say_unreachable(const Client *c, CURLcode code) {
+static int say_unreachable(const Client *c, CallFault fault, const Call *call) {
         const char *whose = c->mode == CLIENT_USER ? "--user " : "";
-        long os = 0;
-        curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &os);
-        if (code == CURLE_COULDNT_CONNECT && c->over_socket && (os == EACCES || os == EPERM))
+        int os = call->error;
+        if (fault == CALL_CONNECT && c->over_socket && (os == EACCES || os == EPERM))
                 fprintf(c->errors, "jobbersctl: no right to use %s: join the group \"jobbers\" (adduser USER jobbers, then log in again), or become root.\n", c->where);
-        else if (code == CURLE_COULDNT_CONNECT && c->over_socket)
+        else if (fault == CALL_CONNECT && c->over_socket)
                 fprintf(c->errors, "jobbersctl: jobbersd is not running: %s %s. Start it: systemctl %sstart jobbersd\n",
-                        access(c->where, F_OK) < 0 ? "there is no" : "nobody listens on", c->where, whose);
-        else if (code == CURLE_COULDNT_CONNECT)
+                        os == ECONNREFUSED ? "nobody listens on" : "there is no", c->where, whose);
+        else if (fault == CALL_CONNECT)
                 fprintf(c->errors, "jobbersctl: nobody answers at %s: %s. On that host, see: systemctl status jobbersd\n", c->where,
-                        os != 0 ? strerror((int) os) : "no connection");
-        else if (code == CURLE_COULDNT_RESOLVE_HOST)
-                fprintf(c->errors, "jobbersctl: there is no host \"%s\": check --host=.\n", c->where);
-        else if (code == CURLE_URL_MALFORMAT)
+                        os != 0 ? strerror(os) : "no connection");
+        else if (fault == CALL_RESOLVE)
+                fprintf(c->errors, "jobbersctl: there is no such host as in \"%s\": check --host=.\n", c->where);
+        else if (fault == CALL_URL)
                 fprintf(c->errors, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
         else
                 fprintf(c->errors, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
-                        curl_easy_strerror(code), whose);
-        return os != 0 ? -(int) os : -EIO;
+                        call->reason ? call->reason : "no reason given", whose);
+        return os != 0 ? -os : -EIO;
 }
 
 void client_errors_to(Client *c, FILE *errors) {
@@ -163,7 +145,7 @@ void client_errors_to(Client *c, FILE *errors) {
 }
 
 void client_timeout(Client *c, long msec) {
-        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, msec);
+        c->timeout_msec = msec;
 }
 
 void client_hint(Client *c, const char *hint) {
@@ -185,37 +167,29 @@ int client_refused(Client *c, int status, const json_t *answer) {
         return status == 404 ? -ENOENT : status == 400 || status == 422 ? -EINVAL : -EREMOTEIO;
 }
 
-static size_t collect(char *data, size_t size, size_t n, void *userdata) {
-        return str_append_n(userdata, data, size * n) < 0 ? 0 : size * n;
+static int perform(Client *c, Call *call) {
+        call->timeout_msec = c->timeout_msec;
+        CallFault fault = c->over_socket ? unix_call(&c->unix_transport, c->where, call) : curl_call(c->curl, call);
+        return fault == CALL_OK ? 0 : say_unreachable(c, fault, call);
+}
+
+static bool collect(void *userdata, int status, const char *data, size_t n) {
+        return str_append_n(userdata, data, n) >= 0;
 }
 
 int client_call(Client *c, const char *method, const char *path, const json_t *body, json_t **ret) {
-        _cleanup_free_ char *url = str_new("%s%s", c->base, path), *text = NULL;
+        _cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
         _cleanup_str_ Str answer = { 0 };
-        long status = 0;
+        Call call = { .method = method, .path = path, .body = text, .data = collect, .userdata = &answer };
 
-        if (!url || (body && !(text = json_dumps(body, JSON_COMPACT))))
+        if (body && !text)
                 return -ENOMEM;
-        curl_easy_setopt(c->curl, CURLOPT_URL, url);
-        curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, text ? (long) strlen(text) : 0L);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text ? text : NULL);
-        if (!text && STREQ(method, "GET"))
-                curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
-        else if (!text)
-                curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, "");
-        curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, collect);
-        curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &answer);
-
-        CURLcode code = curl_easy_perform(c->curl);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, NULL);
-        curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, NULL);
-        if (code != CURLE_OK)
-                return say_unreachable(c, code);
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+        int r = perform(c, &call);
+        if (r < 0)
+                return r;
         if (ret)
                 *ret = json_loadb(answer.s ? answer.s : "", answer.len, JSON_DECODE_ANY, NULL);
-        return (int) status;
+        return call.status;
 }
 
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret) {
@@ -241,46 +215,29 @@ int client_get(Client *c, const char *path, json_t **ret) {
 }
 
 typedef struct Stream {
-        Client *client;
         client_write_fn write;
+        void (*idle)(void *userdata);
         void *userdata;
         Str error;
-        bool stopped;
 } Stream;
 
-static size_t stream_data(char *data, size_t size, size_t n, void *userdata) {
+static bool stream_data(void *userdata, int status, const char *data, size_t n) {
         Stream *s = userdata;
-        long status = 0;
-        curl_easy_getinfo(s->client->curl, CURLINFO_RESPONSE_CODE, &status);
-        if (status != 200)
-                return str_append_n(&s->error, data, size * n) < 0 ? 0 : size * n;
-        if (s->write(s->userdata, data, size * n))
-                return size * n;
-        s->stopped = true;
-        return 0;
+        return status == 200 ? s->write(s->userdata, data, n) : str_append_n(&s->error, data, n) >= 0;
 }
 
-int client_stream(Client *c, const char *path, client_write_fn write, void *userdata) {
-        _cleanup_free_ char *url = str_new("%s%s", c->base, path);
-        Stream s = { .client = c, .write = write, .userdata = userdata };
-        long status = 0;
+static void stream_idle(void *userdata) {
+        Stream *s = userdata;
+        s->idle(s->userdata);
+}
 
-        if (!url)
-                return -ENOMEM;
-        curl_easy_setopt(c->curl, CURLOPT_URL, url);
-        curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, NULL);
-        curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
-        curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, stream_data);
-        curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &s);
-        CURLcode code = curl_easy_perform(c->curl);
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-
-        int r = 0;
-        if (code != CURLE_OK && !s.stopped)
-                r = say_unreachable(c, code);
-        else if (status != 200) {
+int client_stream(Client *c, const char *path, client_write_fn write, client_idle_fn idle, void *userdata) {
+        Stream s = { .write = write, .idle = idle, .userdata = userdata };
+        Call call = { .method = "GET", .path = path, .data = stream_data, .idle = idle ? stream_idle : NULL, .userdata = &s };
+        int r = perform(c, &call);
+        if (r >= 0 && call.status != 200) {
                 json_t *answer = json_loadb(s.error.s ? s.error.s : "", s.error.len, 0, NULL);
-                r = client_refused(c, (int) status, answer);
+                r = client_refused(c, call.status, answer);
                 json_decref(answer);
         }
         str_free(&s.error);
@@ -289,10 +246,14 @@ int client_stream(Client *c, const char *path, client_write_fn write, void *user
 }
 
 char *client_path(Client *c, const char *pattern, const char *arg) {
-        char *escaped = curl_easy_escape(c->curl, arg, 0), *path = NULL;
         const char *at = strstr(pattern, "%s");
-        if (escaped && at)
-                path = str_new("%.*s%s%s", (int) (at - pattern), pattern, escaped, at + 2);
-        curl_free(escaped);
-        return path;
+        _cleanup_str_ Str s = { 0 };
+        (void) str_append_n(&s, pattern, (size_t) (at - pattern));
+        for (; *arg; arg++)
+                if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", *arg))
+                        (void) str_append_n(&s, arg, 1);
+                else
+                        (void) str_printf(&s, "%%%02X", (unsigned char) *arg);
+        (void) str_append(&s, at + 2);
+        return str_take(&s);
 }

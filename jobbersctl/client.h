@@ -1,4 +1,4 @@
-/* client.h: one HTTP conversation with jobbersd, over its Unix socket or with --host and a token. libcurl does the work. */
+/* client.h: one HTTP conversation with jobbersd, over its Unix socket or with --host and a token (transport.h). */
 #pragma once
 
 #include <jansson.h>
@@ -40,8 +40,10 @@ void client_timeout(Client *c, long msec);
 int client_refused(Client *c, int status, const json_t *answer);
 /* What to do when the next client_get, _send or _stream is refused with 400, 404, 409 or 422: follows the daemon's sentence. Borrowed. */
 void client_hint(Client *c, const char *hint);
-/* Streams an answer's text to `write` as it arrives; write returns false to stop. */
+/* Streams an answer's text to `write` as it arrives; write returns false to stop. `idle` may be NULL: called once when nothing has come for a
+ * second; it must not use this client. */
 typedef bool (*client_write_fn)(void *userdata, const char *data, size_t n);
-int client_stream(Client *c, const char *path, client_write_fn write, void *userdata);
+typedef void (*client_idle_fn)(void *userdata);
+int client_stream(Client *c, const char *path, client_write_fn write, client_idle_fn idle, void *userdata);
 /* `pattern` with percent-encoded `arg` in place of its "%s"; the caller frees. NULL without memory. */
 char *client_path(Client *c, const char *pattern, const char *arg);

@@ -190,11 +190,11 @@ static void interrupt_prepare(const char *id) {
 }
 
 /* Why a task that was just submitted may wait for longer than its turn. */
-static void say_obstacle(Ctl *ctl, const json_t *task) {
+static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task) {
         _cleanup_json_ json_t *status = NULL;
         const char *name = ctl_str(task, "queue");
 
-        if (ctl->quiet || !STREQ(ctl_str(task, "status"), "submitted") || client_call(ctl->client, "GET", "/status", NULL, &status) != 200)
+        if (ctl->quiet || !STREQ(ctl_str(task, "status"), "submitted") || client_call(client, "GET", "/status", NULL, &status) != 200)
                 return;
         if (json_is_true(json_object_get(status, "draining")))
                 fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until: jobbersctl drain off\n");
@@ -210,14 +210,34 @@ static void say_obstacle(Ctl *ctl, const json_t *task) {
         }
 }
 
+typedef struct Follow {
+        const Ctl *ctl;
+        const char *id;
+        int fd;
+} Follow;
+
 static bool print_bytes(void *userdata, const char *data, size_t n) {
-        return fd_write_all(*(int *) userdata, data, n) >= 0;
+        return fd_write_all(((Follow *) userdata)->fd, data, n) >= 0;
 }
 
+/* Nothing has come for a second: if that is because it does not run, say why. With a client of its own, the other one is busy. */
+static void explain_silence(void *userdata) {
+        const Follow *f = userdata;
+        _cleanup_client_ Client *client = NULL;
+        _cleanup_json_ json_t *task = NULL;
+        if (client_new(&client, &f->ctl->address) < 0)
+                return;
+        _cleanup_free_ char *path = client_path(client, "/task-status/%s", f->id);
+        if (path && client_call(client, "GET", path, NULL, &task) == 200)
+                say_obstacle(f->ctl, client, task);
+}
+
+/* Shows what the task prints until it has ended. */
 static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle) {
         _cleanup_free_ char *path = client_path(ctl->client, lifecycle ? "/task/%s/logs?follow=true" : "/task/%s/logs?follow=true&lifecycle=false", id);
+        Follow f = { .ctl = ctl, .id = id, .fd = fd };
         fflush(stdout);
-        return path ? client_stream(ctl->client, path, print_bytes, &fd) : -ENOMEM;
+        return path ? client_stream(ctl->client, path, print_bytes, explain_silence, &f) : -ENOMEM;
 }
 
 /* ── the verbs ── */
@@ -231,8 +251,8 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
                 return stay ? own_fault(r) : ctl_exit(r);
 
         const json_t *task = json_object_get(answer, "task");
-        if (stay || ctl->queue)
-                say_obstacle(ctl, task);
+        if (ctl->queue || (ctl->wait && !ctl->follow))
+                say_obstacle(ctl, ctl->client, task);
         if (!stay) {
                 if (!ctl_print_json(ctl, task))
                         puts(id);
@@ -253,13 +273,11 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
 }
 
 int verb_run(Ctl *ctl, int argc, char **argv) {
-        _cleanup_json_ json_t *answer = NULL, *ended = NULL;
+        _cleanup_json_ json_t *ended = NULL;
         char id[ULID_STR_MAX];
-        int r = task_submit(ctl, argc, argv, id, &answer);
+        int r = task_submit(ctl, argc, argv, id, NULL);
         if (r < 0)
                 return own_fault(r);
-
-        say_obstacle(ctl, json_object_get(answer, "task"));
         interrupt_prepare(id);
         /* Somebody who watches wants to know of retries too; a pipe wants the output alone. */
         if (!ctl->quiet)
