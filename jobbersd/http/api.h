@@ -72,6 +72,10 @@ int api_drain(Request *r, Reply *ret);
 extern const Schema SCHEMA_ROOT, SCHEMA_HEALTH, SCHEMA_STATUS, SCHEMA_STATUS_QUEUE, SCHEMA_STATUS_ROLE, SCHEMA_RELOADED, SCHEMA_DRAIN,
         SCHEMA_DRAINING;
 
+/* api-backup.c */
+int api_backup(Request *r, Reply *ret);
+extern const Schema SCHEMA_BACKUP;
+
 /* api-definition.c */
 int api_definitions(Request *r, Reply *ret);
 int api_definition(Request *r, Reply *ret);

@@ -65,6 +65,7 @@ const Route ROUTES[] = {
         { "GET", "/status", api_status, .answer = &SCHEMA_STATUS, .success = 200, .summary = "Show the daemon, its slots and its queues" },
         { "POST", "/reload", api_reload, .answer = &SCHEMA_RELOADED, .success = 200, .flags = W | ROUTE_RELOADS, .summary = "Read the task definitions anew" },
         { "POST", "/drain", api_drain, NULL, &SCHEMA_DRAIN, &SCHEMA_DRAINING, 200, W, {}, "Stop or resume starting tasks" },
+        { "POST", "/backup", api_backup, NULL, NULL, &SCHEMA_BACKUP, 200, W, { 409 }, "Copy the database, to be kept elsewhere" },
         { "GET", "/health", api_health, .answer = &SCHEMA_HEALTH, .success = 200, .flags = ROUTE_OPEN, .summary = "Tell whether the daemon lives" },
         { "GET", "/metrics", api_metrics, .success = 200, .flags = ROUTE_TEXT, .summary = "Numbers for Prometheus" },
         { "GET", "/openapi.json", api_openapi, .success = 200, .summary = "This description" },

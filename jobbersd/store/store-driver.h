@@ -43,6 +43,7 @@ static inline StoreValue v_blob(const void *data, size_t len) {
 #define NO_VALUES NULL, 0
 
 typedef struct StoreDb StoreDb;         /* an open database, the driver's */
+typedef struct StoreDbCopy StoreDbCopy; /* a copy of one, being made */
 typedef struct StoreRow StoreRow;       /* the row at hand, valid inside the callback */
 
 /* Called per row; < 0 ends the statement and becomes the result of run, > 0 ends it and run returns 0. */
@@ -72,6 +73,12 @@ typedef struct StoreDriver {
          * be run again from within its own row callback. */
         int (*run)(StoreDb *db, StoreQuery query, const StoreValue *values, size_t n_values, store_row_fn row, void *userdata,
                    int64_t *ret_changes);
+
+        /* A copy into the file `path`, which is not there yet, so many pages a step; outside of transactions. What is written between the steps
+         * reaches it as well. step: 1 not complete, 0 complete. close: 0 when a complete copy is durable. */
+        int (*copy_open)(StoreDbCopy **ret, StoreDb *db, const char *path);
+        int (*copy_step)(StoreDbCopy *copy, int pages);
+        int (*copy_close)(StoreDbCopy *copy);
 
         int64_t (*row_int)(const StoreRow *row, int column);
         const char *(*row_text)(const StoreRow *row, int column, size_t *ret_len);      /* NULL for NULL; also blobs; len may be NULL */

@@ -52,6 +52,7 @@ struct Store {
         StoreDb *db;
         StoreFiles files;
         bool restored;
+        StoreCopy *copy;                        /* the backup that is being made */
 
         bool staged;                            /* a transaction is open, or was and is lost: see failed */
         size_t writes;
@@ -87,6 +88,9 @@ int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, 
 int store_verb_begin(Store *s);
 int store_verb_end(Store *s, int r);
 int store_meta_get_int(Store *s, const char *name, int64_t *ret);       /* 0 where it is not there */
+
+/* ── store-copy.c ── */
+void store_copy_commit(Store *s);                               /* after a commit: a busy database is copied too */
 
 /* ── migrate.c ── */
 int store_migrate(const StoreDriver *driver, StoreDb *db, const char *path, int version, char **ret_sentence);

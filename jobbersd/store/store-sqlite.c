@@ -369,6 +369,50 @@ static const char *row_text(const StoreRow *row, int column, size_t *ret_len) {
         return s;
 }
 
+/* ── copies ── */
+
+struct StoreDbCopy {
+        StoreDb target;
+        sqlite3_backup *backup;
+};
+
+static int copy_close(StoreDbCopy *copy) {
+        int r = copy->backup ? error_from(&copy->target, sqlite3_backup_finish(copy->backup)) : 0;
+        sqlite3_close(copy->target.sqlite);
+        free(copy);
+        return r;
+}
+
+static int copy_open(StoreDbCopy **ret, StoreDb *db, const char *path) {
+        StoreDbCopy *copy = calloc(1, sizeof *copy);
+        if (!copy)
+                return -ENOMEM;
+        /* A copy that is not complete is thrown away: it needs no journal. */
+        int rc = sqlite3_open_v2(path, &copy->target.sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                                 NULL);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(copy->target.sqlite, "PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL;", NULL, NULL, NULL);
+        if (rc == SQLITE_OK) {
+                copy->backup = sqlite3_backup_init(copy->target.sqlite, "main", db->sqlite, "main");
+                rc = copy->backup ? SQLITE_OK : sqlite3_errcode(copy->target.sqlite);
+        }
+        if (rc != SQLITE_OK) {
+                int r = report(&copy->target, rc, "backup");
+                (void) copy_close(copy);
+                return r;
+        }
+        *ret = copy;
+        return 0;
+}
+
+static int copy_step(StoreDbCopy *copy, int pages) {
+        int rc = sqlite3_backup_step(copy->backup, pages);
+        if (rc == SQLITE_DONE)
+                return 0;
+        int r = error_from(&copy->target, rc);
+        return r == 0 || r == -EBUSY ? 1 : r;
+}
+
 const StoreDriver store_driver_sqlite = {
         .name = "sqlite",
         .exclusive = true,
@@ -383,6 +427,9 @@ const StoreDriver store_driver_sqlite = {
         .rollback = db_rollback,
         .in_transaction = db_in_transaction,
         .run = db_run,
+        .copy_open = copy_open,
+        .copy_step = copy_step,
+        .copy_close = copy_close,
         .row_int = row_int,
         .row_text = row_text,
 };

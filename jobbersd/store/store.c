@@ -133,6 +133,7 @@ int store_commit(Store *s) {
         s->position_bound = position_bound;
         store_undo_forget(s);
         batch_end(s);
+        store_copy_commit(s);
         if (!s->files.ballast)
                 store_files_ballast_make(&s->files, BALLAST_RETRY_COMMIT);
         return 0;

@@ -28,6 +28,21 @@ int store_commit(Store *s);
 void store_rollback(Store *s);
 usec_t store_last_commit_usec(const Store *s);  /* how long the last one took, for metrics */
 
+/* ── backup ── */
+/* A copy of the database in the file backup.db beside it, made while everything goes on. new: -EBUSY when one is being made already. step: 1 to
+ * be called again, after a commit if something is staged; 0 when the copy is complete and on disk and has replaced the one before. free
+ * removes an unfinished one. */
+typedef struct StoreCopy StoreCopy;
+int store_copy_new(StoreCopy **ret, Store *s);
+int store_copy_step(StoreCopy *c);
+void store_copy_free(StoreCopy *c);
+static inline void store_copy_free_p(StoreCopy **c) {
+        store_copy_free(*c);
+}
+#define _cleanup_store_copy_ _cleanup_(store_copy_free_p)
+const char *store_copy_path(const StoreCopy *c);
+int64_t store_copy_bytes(const StoreCopy *c);   /* of a complete one */
+
 /* ── tasks ── */
 int store_task_add(Store *s, Task *t);          /* sets t->seq; -EEXIST when the id is there */
 /* Fills *ret (to be freed with task_done). -ENOENT. */

@@ -23,7 +23,7 @@ def form(text):
     text = re.sub(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', lambda m: m.group() if m.group().startswith('2099') or m.group().startswith('2098')
                   else 'TIME', text)
     text = re.sub(r'\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b', lambda m: m.group() if m.group() in OURS else 'ID', text)
-    text = re.sub(r'"(cpu_usec|memory_peak|io_read|io_write|oom_kills|pids_peak|pid)": ?(\d+|null)', r'"\1": N', text)
+    text = re.sub(r'"(cpu_usec|memory_peak|io_read|io_write|oom_kills|pids_peak|pid|bytes)": ?(\d+|null)', r'"\1": N', text)
     text = re.sub(r'"scope": ?("[^"]*"|null)', '"scope": S', text)
     text = re.sub(r'"(launcher|mode|state_dir|file)": ?"[^"]*"', r'"\1": S', text)
     text = re.sub(r'"limits": ?\[[^]]*\]', '"limits": []', text)

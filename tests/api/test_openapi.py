@@ -83,7 +83,7 @@ def examples(daemon):
         ('get', '/dead-letter-queue', None), ('get', f'/dead-letter-queue/{dead}/history', None),
         ('post', '/dead-letter-queue/resubmit', {'task_ids': [dead]}), ('delete', '/dead-letter-queue', {'task_ids': [dead]}),
         ('get', '/definitions', None), ('get', '/definitions/ok/1', None), ('get', '/status', None), ('post', '/reload', None),
-        ('post', '/drain', {'enabled': False}), ('get', '/health', None), ('get', '/metrics', None), ('get', '/openapi.json', None))
+        ('post', '/drain', {'enabled': False}), ('post', '/backup', None), ('get', '/health', None), ('get', '/metrics', None), ('get', '/openapi.json', None))
 
 
 def pattern_of(spec, method, path):
@@ -175,7 +175,7 @@ def ask(daemon, drawn):
 def test_generated_requests(daemon, spec):
     daemon.put('/queues/q1', {})
     daemon.post('/drain', {'enabled': True})            # starting thousands of tasks is not what this is about
-    slow = {'/drain', '/reload'}
+    slow = {'/drain', '/reload', '/backup'}
     strategy = st.one_of(*[requests_for(spec, m, p, o) for m, p, o in operations(spec) if p not in slow])
 
     @settings(max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
