@@ -1,0 +1,305 @@
+"""Scope mode against a manager that is played: the launcher's side of it, also where systemd refuses, is slow or goes away. That a real systemd
+takes it so is for tests/systemd."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+from run_harness import BUILD, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children, until
+
+NONE = 2**64 - 1
+
+
+def mount_point():
+    with open('/proc/self/mounts') as f:
+        return next((line.split()[1] for line in f if line.split()[2] == 'cgroup2'), None)
+
+
+def can_make_cgroups():
+    try:
+        path = os.path.join(mount_point(), f'jobbers-probe-{os.getpid()}')
+        os.mkdir(path)
+        os.rmdir(path)
+        return True
+    except (OSError, TypeError):
+        return False
+
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not can_make_cgroups(), reason='needs root and a cgroup v2 tree')
+
+
+@pytest.fixture(scope='module')
+def program():
+    d = tempfile.mkdtemp(prefix='jobbers-fake-')
+    path = os.path.join(d, 'fake-systemd')
+    subprocess.run(['gcc', '-std=gnu17', '-D_GNU_SOURCE', '-Wall', '-o', path, os.path.join(HERE, 'fake-systemd.c'), '-lsystemd'], check=True)
+    yield path
+    shutil.rmtree(d)
+
+
+class Manager:
+    """A launcher in user mode (of root) whose systemd is the fake."""
+
+    def __init__(self, program):
+        self.program = program
+        self.launcher = Launcher('cgroup', flags=('--user', '--launcher=auto'))
+        self.launcher.expected = HOLDS_SCOPE
+        self.runtime = self.launcher.env['XDG_RUNTIME_DIR']
+        os.makedirs(os.path.join(self.runtime, 'systemd'), mode=0o700)
+        self.cgroup = os.path.join(mount_point(), f'jobbers-fake-{os.getpid()}-{os.path.basename(self.launcher.tmp)}')
+        os.mkdir(self.cgroup)
+        self.mode_path, self.log_path = os.path.join(self.launcher.tmp, 'mode'), os.path.join(self.launcher.tmp, 'units')
+        open(self.log_path, 'w').close()
+        self.process = None
+        self.mode('ok')
+        self.begin()
+
+    def mode(self, word):
+        with open(self.mode_path + '.new', 'w') as f:
+            f.write(word + '\n')
+        os.rename(self.mode_path + '.new', self.mode_path)
+
+    def begin(self):
+        self.process = subprocess.Popen([self.program, os.path.join(self.runtime, 'systemd', 'private'), self.cgroup, self.mode_path, self.log_path],
+                                        stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b'ready\n'
+
+    def end(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+        self.process = None
+
+    def properties(self, unit):
+        with open(self.log_path) as f:
+            return [line.split(' ', 1)[1].rstrip('\n') for line in f if line.startswith(unit + ' ')]
+
+    def close(self):
+        try:
+            self.launcher.close()
+        finally:
+            self.end()
+            for path, _, _ in os.walk(self.cgroup, topdown=False):
+                until(lambda: remove(path), f'{path} is empty')
+
+
+def remove(path):
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def unit_of(a):
+    return f'jobbers-task-{a.id}-{a.attempt}.scope'
+
+
+def begin(manager, name, **kw):
+    """The gate opens when the scope is there, as the daemon does it."""
+    a = manager.launcher.run(name, go=False, **kw)
+    r = manager.launcher.reply()
+    assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
+    a.say('GO=1\n')
+    return a
+
+
+@pytest.fixture
+def manager(program):
+    m = Manager(program)
+    yield m
+    m.close()
+
+
+def cgroup_of(pid):
+    with open(f'/proc/{pid}/cgroup') as f:
+        return next(line[3:].strip() for line in f if line.startswith('0::'))
+
+
+def test_an_attempt_in_its_scope(manager):
+    l = manager.launcher
+    l.define('say', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 7', more='[Resources]\nMemoryMax=64M\nMemoryHigh=32M\nCPUQuota=50%\nCPUWeight=7\n'
+             'IOWeight=9\nTasksMax=40\n')
+    gate = os.path.join(l.tmp, 'gate')
+    os.mkfifo(gate)
+    l.start()
+    a = l.run('say', go=False, queue='a-b')
+    r = l.reply()
+    assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
+    asked = manager.properties(unit_of(a))
+    for wanted in ('MemoryMax=67108864', 'MemoryHigh=33554432', 'CPUQuotaPerSecUSec=500000', 'CPUWeight=7', 'IOWeight=9', 'TasksMax=40', 'Delegate=yes',
+                   'CollectMode=inactive-or-failed', 'Slice=jobbers-a\\x2db.slice', 'MemoryAccounting=yes', 'After'):
+        assert wanted in asked, asked
+    a.say('GO=1\n')
+    pid = int(l.line())
+    assert cgroup_of(pid).endswith(unit_of(a) + '/task')
+    supervisor = a.supervisor()
+    assert cgroup_of(supervisor).endswith(unit_of(a) + '/supervisor')
+    with open(f'/proc/{supervisor}/oom_score_adj') as f, open(f'/proc/{pid}/oom_score_adj') as g:
+        assert int(f.read()) <= 0 <= int(g.read())          # 0 where not even root may lower it
+    with open(gate, 'w') as f:
+        f.write('\n')
+    record = a.end()
+    assert (record['END_REASON'], record['EXIT_STATUS']) == ('exit', '7')
+
+
+def test_systemd_stops_the_scope(manager):
+    """SIGTERM to all that is in it, the supervisor too: that is a shutdown, and not a task that happened to be killed."""
+    l = manager.launcher
+    l.define('long', 'trap "" TERM; echo $$ >@BOX@; while :; do sleep 1; done', KillGraceSec='1')
+    l.start()
+    a = begin(manager, 'long')
+    pid = int(l.line())
+    os.kill(a.supervisor(), signal.SIGTERM)
+    record = a.end()
+    assert record['END_REASON'] == 'shutdown', record
+    assert not alive(pid)
+
+
+def test_a_supervisor_that_was_killed(manager):
+    l = manager.launcher
+    l.define('long', 'echo $$ >@BOX@; exec sleep 1000')
+    l.start()
+    a = begin(manager, 'long')
+    pid = int(l.line())
+    os.kill(a.supervisor(), signal.SIGKILL)
+    assert a.end() is None and a.started_exists
+    r = l.ask(KILL, a)
+    assert r.result == 0, r
+    assert not alive(pid)
+
+
+def test_a_subprocess_all_the_same(manager):
+    l = manager.launcher
+    l.define('own', 'echo $$ >@BOX@; exit 0', Launcher='subprocess')
+    l.start()
+    a = l.run('own')
+    r = l.reply()
+    assert (r.result, r.text) == (0, '')
+    l.line()
+    assert a.end()['EXIT_STATUS'] == '0'
+    assert manager.properties(unit_of(a)) == []
+
+
+@pytest.mark.parametrize('answer, words', [('refuse', 'systemd refuses its scope: not today'), ('fail', 'its scope did not start: failed')])
+def test_no_scope_no_start(manager, answer, words):
+    l = manager.launcher
+    l.define('ok', 'echo ran >@BOX@')
+    manager.mode(answer)
+    l.start()
+    a = l.run('ok', go=False)
+    r = l.reply()
+    assert r.result < 0 and r.text == words
+    a.channel.shutdown(1)
+    assert a.end() is None and a.traces() == []
+
+
+def test_a_name_that_is_taken(manager):
+    """The scope of an earlier try is about to be collected: asked again."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    manager.mode('exists')
+    l.start()
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
+def test_no_go(manager):
+    """Its daemon leaves while systemd says nothing."""
+    l = manager.launcher
+    l.define('ok', 'echo ran >@BOX@')
+    manager.mode('silent')
+    l.start()
+    a = l.run('ok', go=False)
+    until(lambda: manager.properties(unit_of(a)), 'systemd was asked')
+    a.channel.shutdown(1)
+    assert a.end() is None
+    r = l.reply()
+    assert r.result < 0 and r.text == 'its supervisor has left'
+    assert a.traces() == []
+
+
+def test_systemd_goes_and_comes_back(manager):
+    """In the middle of a call. The attempt is asked for again, and those that run are not disturbed."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.define('hold', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 3')
+    gate = os.path.join(l.tmp, 'gate')
+    os.mkfifo(gate)
+    l.start()
+    running = begin(manager, 'hold')
+    l.line()
+    manager.mode('lost')
+    a = l.run('ok', go=False)
+    manager.process.wait()
+    assert l.ask(SLICE, queue='q', limits=(NONE, NONE, 0, 0)).result < 0    # not just now
+    manager.mode('ok')
+    manager.begin()
+    r = l.reply()
+    assert (r.result, r.text) == (0, unit_of(a))
+    a.say('GO=1\n')
+    assert a.end()['EXIT_STATUS'] == '0'
+    with open(gate, 'w') as f:
+        f.write('\n')
+    assert running.end()['EXIT_STATUS'] == '3'
+    assert 'connected to systemd again' in l.log()
+
+
+def test_a_daemon_that_left_meanwhile(manager):
+    """Answers to an earlier connection go to nobody; the launcher ends when it is a child."""
+    l = manager.launcher
+    l.define('ok', 'echo ran >@BOX@')
+    manager.mode('silent')
+    l.start()
+    a = l.run('ok', go=False)
+    until(lambda: manager.properties(unit_of(a)), 'systemd was asked')
+    a.channel.close()
+    a.channel = None
+    assert l.leave() == 0
+    l.process = None
+    until(lambda: a.traces() == [], 'no trace is left')
+
+
+def test_go_before_the_scope(manager):
+    """A daemon that does not wait: nothing is run outside of the scope."""
+    l = manager.launcher
+    l.define('ok', 'echo ran >@BOX@')
+    manager.mode('silent')
+    l.start()
+    a = l.run('ok')
+    record = a.end()
+    assert 'not in its scope' in record['ERROR'] and l.box_lines == []
+
+
+def test_limits_of_a_queue(manager):
+    l = manager.launcher
+    l.start()
+    r = l.ask(SLICE, queue='a-b.c', limits=(1 << 30, 50, 250, 300))
+    assert (r.result, r.text) == (0, '')
+    assert manager.properties('jobbers-a\\x2db.c.slice') == ['MemoryMax=1073741824', 'TasksMax=50', 'CPUQuotaPerSecUSec=2500000', 'CPUWeight=300']
+    assert l.ask(SLICE, queue='none', limits=(NONE, NONE, 0, 0)).result == 0
+    assert manager.properties('jobbers-none.slice') == [f'MemoryMax={NONE}', f'TasksMax={NONE}', f'CPUQuotaPerSecUSec={NONE}', f'CPUWeight={NONE}']
+    assert l.ask(SLICE, queue='../x').result < 0
+    manager.mode('refuse')
+    r = l.ask(SLICE, queue='q', limits=(NONE, NONE, 0, 0))
+    assert r.result < 0 and r.text == 'not today'
+
+
+def test_without_a_manager(program):
+    """auto goes without, scope refuses."""
+    l = Launcher('cgroup', flags=('--user', '--launcher=scope'))
+    try:
+        os.makedirs(l.env['XDG_RUNTIME_DIR'], mode=0o700)
+        l.env['DBUS_SESSION_BUS_ADDRESS'] = 'unix:path=/nowhere'
+        l.start(wait_hello=False)
+        assert l.process.wait(20) == 1
+        assert 'no systemd manager answers' in l.log()
+    finally:
+        l.process = None
+        l.close()
