@@ -2,6 +2,8 @@
  * the boot id, who answers on the attempt's control socket, and the records on disk. Never the time that has passed. */
 #include "dispatch/internal.h"
 
+#include <stdio.h>
+
 #include "base/message-id.h"
 
 typedef struct Recovered {
@@ -79,10 +81,14 @@ static int recover_task(Engine *e, Task *t) {
         run->state = RUN_ALIVE;
 
         if (!known) {
-                run->attempt.task_seq = run->task.seq;
-                run->attempt.attempt = run->task.attempts;
-                run_ended(e, run, LAUNCH_END_LOST, 0, "nothing is known of the attempt that was running", NULL);
-                return 0;
+                /* Nobody knows when it started, so maybe in this boot: looked for like any other, since it may live. */
+                log_warning("task %s is started, and nothing is known of its attempt", run->task.name);
+                attempt = (Attempt) { .task_seq = run->task.seq, .attempt = run->task.attempts, .started_at = run->task.started_at,
+                                      .outcome = TASK_STARTED, .exit_status = -1 };
+                snprintf(attempt.boot_id, sizeof attempt.boot_id, "%s", clock_boot_id());
+                r = store_attempt_add(e->store, &attempt);
+                if (r < 0)
+                        return r;
         }
         run->attempt = attempt;
         /* As it was before this start, should it have come to nothing. */

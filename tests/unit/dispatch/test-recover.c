@@ -6,19 +6,22 @@
 #include <sys/statvfs.h>
 
 /* A started task of another boot, as the store would have it. */
-static Ulid started_elsewhere(Fixture *f, const char *name) {
+static Ulid started_with(Fixture *f, const char *name, uint64_t hash) {
         Ulid id = submit(f, name, NULL);
         assert_int_equal(run(f), 0);
         assert_int_equal(status_of(f, &id), TASK_STARTED);
         _cleanup_task_ Task t = {};
         task_of(f, &id, &t);
-        Definition *d = definition_set_get(engine_definitions(f->engine), name, 1);
         assert_int_equal(store_attempt_remove(f->store, t.seq, 1), 0);
-        Attempt a = { .task_seq = t.seq, .attempt = 1, .definition_hash = d->hash, .started_at = t.started_at, .outcome = TASK_STARTED,
+        Attempt a = { .task_seq = t.seq, .attempt = 1, .definition_hash = hash, .started_at = t.started_at, .outcome = TASK_STARTED,
                       .exit_status = -1, .boot_id = "00000000000000000000000000000001" };
         assert_int_equal(store_attempt_add(f->store, &a), 0);
         assert_int_equal(store_commit(f->store), 0);
         return id;
+}
+
+static Ulid started_elsewhere(Fixture *f, const char *name) {
+        return started_with(f, name, definition_set_get(engine_definitions(f->engine), name, 1)->hash);
 }
 
 static void rebooted(void **state) {
@@ -94,6 +97,54 @@ static void cancel_survives(void **state) {
         engine_start(f, true);
         assert_int_equal(run(f), 0);
         assert_int_equal(status_of(f, &id), TASK_CANCELLED);
+}
+
+/* A record that is no record does not count, and says so in the log only; the definition's text was lost: its policy is the default. */
+static void damaged_evidence(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {};
+        char name[64], id[ULID_STR_MAX];
+        Ulid garbage = started_elsewhere(f, "many"), unknown = started_with(f, "resubmit", 12345);
+        _cleanup_close_ int dir = open(f->settings.record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        snprintf(name, sizeof name, "%s.1", ulid_format(&garbage, id));
+        assert_int_equal(fd_write_file_at(dir, name, "nonsense", 8, 0644, false), 0);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        task_of(f, &garbage, &t);
+        assert_int_equal(t.status, TASK_STALLED);
+        assert_string_equal(t.last_error, "the host rebooted while the task ran");
+        assert_int_equal(status_of(f, &unknown), TASK_STALLED);
+}
+
+/* A started task whose attempt the store does not know: it is looked for all the same. One that left a record ends by it, one that left
+ * only its mark is proven dead first. */
+static void attempt_without_a_row(void **state) {
+        Fixture *f = *state;
+        _cleanup_task_ Task t = {}, lost = {};
+        char path[128], id[ULID_STR_MAX];
+        Ulid ids[2] = { submit(f, "many", NULL), submit(f, "many", NULL) };
+        assert_int_equal(run(f), 0);
+        for (size_t i = 0; i < 2; i++) {
+                _cleanup_task_ Task started = {};
+                task_of(f, &ids[i], &started);
+                assert_int_equal(store_attempt_remove(f->store, started.seq, 1), 0);
+        }
+        assert_int_equal(store_commit(f->store), 0);
+        ExitRecord r = exited(0);
+        attempt_finish(f, seen_of(f, &ids[0]), &r);
+        snprintf(path, sizeof path, "%s/%s.1.started", f->settings.record_dir, ulid_format(&ids[1], id));
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(fd >= 0);
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        task_of(f, &ids[0], &t);
+        assert_int_equal(t.status, TASK_COMPLETED);
+        task_of(f, &ids[1], &lost);
+        assert_int_equal(lost.status, TASK_STALLED);
+        assert_string_equal(lost.last_error, "its supervisor was killed and left no exit record");
 }
 
 /* ── shutdown ── */
@@ -274,7 +325,7 @@ static void full_disk(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
+                TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(damaged_evidence), TEST(attempt_without_a_row), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
                 TEST(shutdown_idle), cmocka_unit_test(full_disk),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
