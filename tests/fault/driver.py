@@ -46,9 +46,12 @@ def new_id(r):
 class History:
     def __init__(self):
         self.entries, self.lock = [], threading.Lock()
+        self.stamp = None                       # a campaign's own measure of now
 
     def add(self, op, t0=None, t1=None, **facts):
         now = boot()
+        if self.stamp:
+            facts['at'] = self.stamp()
         with self.lock:
             self.entries.append({'op': op, 't0': now if t0 is None else t0, 't1': now if t1 is None else t1, **facts})
 
