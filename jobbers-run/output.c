@@ -45,6 +45,17 @@ static int rename_as_daemon(const Place *p, const char *from, const char *to) {
         return r;
 }
 
+/* Another attempt's output begins here. */
+static int file_mark(Output *o) {
+        char mark[1 + LOG_MARK_MAX] = "\n", last = '\n';
+        if (o->size > 0 && pread(o->file_fd, &last, 1, (off_t) (o->size - 1)) < 0)
+                return -errno;
+        size_t n = log_mark_format_attempt(mark + 1, o->job->attempt);
+        int r = last == '\n' ? fd_write_all(o->file_fd, mark + 1, n) : fd_write_all(o->file_fd, mark, n + 1);
+        o->size += n + (last != '\n');
+        return r;
+}
+
 static int file_open(Output *o) {
         struct stat st;
         int fd = open_as_daemon(o->job->place, o->file, O_RDWR | O_CREAT | O_APPEND);
@@ -56,6 +67,8 @@ static int file_open(Output *o) {
         }
         o->file_fd = fd;
         o->size = (uint64_t) st.st_size;
+        if (o->job->attempt > 1 && file_mark(o) < 0)
+                o->size = fstat(fd, &st) >= 0 ? (uint64_t) st.st_size : 0;      /* the output itself matters more */
         return 0;
 }
 

@@ -1,6 +1,5 @@
 /* api-log.c: what a task printed, framed by what became of its attempts. The output is the log's bytes as they are; lines of ours start
- * with "-- " and a time. The journal knows which attempt printed what. A log file that holds several attempts does not: those that are
- * over are then told of first, and while one follows, everything comes in the order in which it happens.
+ * with "-- " and a time. Which attempt printed what, the journal knows and the marks in a log file tell.
  *
  * A reader gets at most what MHD's buffer takes; nothing is kept for slow ones. */
 #include <stdio.h>
@@ -40,7 +39,6 @@ typedef struct LogStream {
         unsigned reading;               /* the attempt that `journal` is about, 0 none */
         bool reading_over;              /* it has ended */
         unsigned started, ended;        /* the newest attempts that were told of */
-        unsigned newest;
         bool at_end;                    /* all output that there is has been read */
         bool mid_line;                  /* the last byte of output was no newline */
         Str say;                        /* our own lines, on their way */
@@ -71,31 +69,22 @@ static void say_end(LogStream *s, const Attempt *a) {
         s->ended = a->attempt;
 }
 
-static int find_newest(void *userdata, const Attempt *a) {
-        LogStream *s = userdata;
-        s->newest = a->attempt;
-        return 0;
-}
-
-/* The end of the newest one is told when its output is through. */
+/* An attempt's end is told when its output is through: another one's is next, or nothing more is there. */
 static int tell_attempt(void *userdata, const Attempt *a) {
         LogStream *s = userdata;
 
+        if (a->attempt > s->file.attempt && !s->at_end)
+                return 0;
         if (a->attempt > s->started)
                 say_start(s, a);
-        if (a->ended_at && a->attempt > s->ended && (a->attempt < s->newest || s->at_end))
+        if (a->ended_at && a->attempt > s->ended && (a->attempt < s->file.attempt || s->at_end))
                 say_end(s, a);
         return 0;
 }
 
 static int tell(LogStream *s, bool at_end) {
         s->at_end = at_end;
-        if (!s->lifecycle)
-                return 0;
-        int r = store_attempt_list(s->store, s->seq, find_newest, s);
-        if (r >= 0)
-                r = store_attempt_list(s->store, s->seq, tell_attempt, s);
-        return r;
+        return s->lifecycle ? store_attempt_list(s->store, s->seq, tell_attempt, s) : 0;
 }
 
 static ssize_t take_said(LogStream *s, char *buf, size_t max) {
@@ -148,11 +137,14 @@ static void arm(LogStream *s) {
 }
 
 static ssize_t read_file(LogStream *s, char *buf, size_t max, bool over) {
-        if (tell(s, false) < 0)
-                return -1;
-        if (s->say.len > 0)
-                return take_said(s, buf, max);
-        ssize_t n = log_file_read(&s->file, buf, max);
+        ssize_t n;
+
+        do {
+                if (tell(s, false) < 0)
+                        return -1;
+                if (s->say.len > 0)
+                        return take_said(s, buf, max);
+        } while ((n = log_file_read(&s->file, buf, max)) == -EAGAIN);
         if (n > 0) {
                 s->mid_line = buf[n - 1] != '\n';
                 return n;

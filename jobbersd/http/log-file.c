@@ -14,7 +14,7 @@
 int log_file_init(LogFile *f, const char *dir, const Ulid *id) {
         char name[ULID_STR_MAX];
 
-        *f = (LogFile) { .fd = -1 };
+        *f = (LogFile) { .fd = -1, .attempt = 1, .line_start = true };
         f->dir = strdup(dir);
         f->path = str_new("%s/%s.log", dir, ulid_format(id, name));
         return f->dir && f->path ? 0 : -ENOMEM;
@@ -41,8 +41,10 @@ static int open_file(LogFile *f) {
         f->at = f->seen > cut ? f->seen - cut + mark : 0;
         if (f->at > (uint64_t) st.st_size)
                 f->at = 0;              /* it was emptied: there was no room for a second file */
-        if (f->at == 0)
+        if (f->at == 0) {
                 f->seen = cut - MIN(cut, mark);         /* the mark itself is read, but is not part of what was written */
+                f->line_start = true;
+        }
         f->fd = fd;
         f->watch = sd_event_source_disable_unref(f->watch);
         return 0;
@@ -57,14 +59,36 @@ static bool is_replaced(const LogFile *f) {
         return here.st_ino != there.st_ino || here.st_dev != there.st_dev || (uint64_t) here.st_size < f->at;
 }
 
+static void advance(LogFile *f, size_t n) {
+        f->at += n;
+        f->seen += n;
+}
+
+/* The mark at `at`, passed; false when there is none. */
+static bool pass_mark(LogFile *f) {
+        char text[LOG_MARK_MAX];
+        unsigned attempt;
+
+        ssize_t n = pread(f->fd, text, sizeof text, (off_t) f->at);
+        size_t len = n > 0 ? log_mark_attempt(text, (size_t) n, &attempt) : 0;
+        if (len == 0)
+                return false;
+        advance(f, len);
+        f->attempt = attempt;
+        return true;
+}
+
 ssize_t log_file_read(LogFile *f, char *buf, size_t max) {
         for (int i = 0; i < 2; i++) {
                 if (f->fd < 0 && open_file(f) < 0)
                         return 0;
+                if (f->line_start && pass_mark(f))
+                        return -EAGAIN;
                 ssize_t n = pread(f->fd, buf, max, (off_t) f->at);
                 if (n > 0) {
-                        f->at += (uint64_t) n;
-                        f->seen += (uint64_t) n;
+                        n = (ssize_t) log_mark_before(buf, (size_t) n);
+                        f->line_start = buf[n - 1] == '\n';
+                        advance(f, (size_t) n);
                         return n;
                 }
                 if (n < 0 || !is_replaced(f))

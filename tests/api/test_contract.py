@@ -2,6 +2,7 @@
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import threading
@@ -296,12 +297,15 @@ printf "no newline at the end"''')
 
 
 def test_logs_of_all_attempts(daemon):
-    daemon.define('twice', 'echo "attempt $JOBBERS_ATTEMPT"; [ $JOBBERS_ATTEMPT = 2 ] || exit 75')
+    """What an attempt printed stands between its start and its end, also when it printed nothing or half a line."""
+    daemon.define('thrice', 'case $JOBBERS_ATTEMPT in 1) printf one;; 3) echo three;; esac; [ $JOBBERS_ATTEMPT = 3 ] || exit 75')
     daemon.reload()
-    t = daemon.run('twice')
-    text = daemon.ask('GET', f'/task/{t["id"]}/logs').text
-    assert text.index('attempt 1') < text.index('attempt 2')
-    assert ' attempt 1 ended: exit status 75 (TEMPFAIL)\n' in text and ' attempt 2 ended: exit status 0\n' in text
+    t = daemon.run('thrice')
+    plain = [re.sub(r'^-- \S+Z', '--', line) for line in daemon.ask('GET', f'/task/{t["id"]}/logs').text.splitlines()]
+    assert plain == ['-- attempt 1 started', 'one', '-- attempt 1 ended: exit status 75 (TEMPFAIL)',
+                     '-- attempt 2 started', '-- attempt 2 ended: exit status 75 (TEMPFAIL)',
+                     '-- attempt 3 started', 'three', '-- attempt 3 ended: exit status 0']
+    assert daemon.ask('GET', f'/task/{t["id"]}/logs?lifecycle=false').text == 'one\nthree\n'
 
 
 def test_logs_are_followed(daemon):

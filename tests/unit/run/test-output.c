@@ -78,16 +78,19 @@ static void test_no_output_no_file(void **state) {
         assert_null(log_read(f));
 }
 
-static void test_attempts_follow_each_other(void **state) {
+static void test_attempts_are_marked(void **state) {
         Fixture *f = *state;
-        for (unsigned i = 0; i < 2; i++) {
+        for (f->job.attempt = 1; f->job.attempt <= 4; f->job.attempt++) {
                 Output o;
                 assert_int_equal(output_open(&o, &f->job), 0);
-                write_lines(&o, i, i + 1);
+                if (f->job.attempt != 3)
+                        write_lines(&o, f->job.attempt, f->job.attempt + 1);
+                if (f->job.attempt == 2)
+                        assert_int_equal(write(o.task_fd, "half", 4), 4);
                 output_finish(&o);
         }
         _cleanup_free_ char *text = log_read(f);
-        assert_string_equal(text, "line 000000\nline 000001\n");
+        assert_string_equal(text, "line 000001\n-- jobbers: attempt 2 --\nline 000002\nhalf\n-- jobbers: attempt 4 --\nline 000004\n");
 }
 
 static void test_capped(void **state) {
@@ -163,7 +166,7 @@ static void test_links_are_not_followed(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_no_output_no_file, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_attempts_follow_each_other, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_attempts_are_marked, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_capped, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_endless_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unwritable_is_counted, setup, teardown),
