@@ -9,7 +9,7 @@ import book
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
-DOCUMENTS = ['docs/TUTORIAL.md', 'docs/TASKS.md']
+DOCUMENTS = ['README.md', 'docs/TUTORIAL.md', 'docs/TASKS.md', 'docs/OPERATIONS.md', 'docs/COMING-FROM.md']
 CAN = os.geteuid() == 0 and subprocess.run(['unshare', '--mount', '--net', '--pid', '--fork', 'mount', '-t', 'tmpfs', 'x', '/mnt'],
                                            capture_output=True).returncode == 0
 
