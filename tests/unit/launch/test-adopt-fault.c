@@ -164,9 +164,8 @@ static void end_cannot_be_watched(void **state) {
         Supervisor s = play(f, PLAY_CLOSES_EARLY);
         write_started(f);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        LaunchAttempt *a = adopt(f, true);
-        UNTIL(f, a->state == ATTEMPT_LIVING);
-        injected.add_io = (Injection) { 1, ENOMEM };
+        injected.add_io = (Injection) { 2, ENOMEM };    /* after the one of its channel */
+        adopt(f, true);
         UNTIL(f, peer_receive(f, &k, NULL, NULL) == 0);
         assert_int_equal(k.verb, LAUNCHER_KILL);        /* which proves that it is over */
         supervisor_end(&s, "");
