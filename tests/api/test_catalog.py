@@ -53,6 +53,15 @@ def test_texts_are_whole():
         assert ("@JOBBERS_TASK_ID@" in text) == bool(re.match("MESSAGE_(TASK|ATTEMPT|RECORD)_", name)), i
 
 
+def test_pages_that_units_name_are_there():
+    units = [p for pattern in ("*.service", "*.socket", "*.slice") for p in (ROOT / "units").rglob(pattern)]
+    assert len(units) > 6
+    for unit in units:
+        pages = re.findall(r"man:([\w.-]+)\((\d)\)", unit.read_text())
+        assert pages, unit
+        assert [p for p in pages if not (ROOT / f"packaging/man/{p[0]}.{p[1]}.in").exists()] == [], unit
+
+
 @pytest.mark.skipif(not shutil.which("journalctl"), reason="journalctl is not installed")
 def test_journalctl_reads_it(tmp_path):
     (tmp_path / "usr/lib/systemd/catalog").mkdir(parents=True)

@@ -26,7 +26,7 @@ def test_daemon_has_no_rights(machine):
 def test_units_are_sound(machine):
     score = machine.sh("systemd-analyze security jobbersd.service --no-pager | tail -n 1")
     assert float(re.search(r"([0-9.]+) [A-Z]+", score).group(1)) <= 2.0, score
-    said = machine.sh("systemd-analyze verify jobbersd.service jobbersd.socket jobbers-launcher.service jobbers-launcher.socket "
+    said = machine.sh("systemd-analyze --man=no verify jobbersd.service jobbersd.socket jobbers-launcher.service jobbers-launcher.socket "
                       "jobbers-attempts.service jobbers.slice 2>&1")
     assert said == ""
     # The daemon's sandbox is not the tasks': they get a writable /tmp, homes, new privileges.
