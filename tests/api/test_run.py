@@ -1095,6 +1095,55 @@ def test_terminal_failures(launcher):
     assert r.returncode == 2 and '7' in r.stderr and '0' in r.stderr
 
 
+def test_terminal_versions(launcher):
+    """Without a version 0, or the only one there is."""
+    launcher.define('one', 'exit 11', version=3)
+    launcher.define('two', 'exit 20')
+    launcher.define('two', 'exit 21', version=1)
+    launcher.define('many', 'exit 0', version=1)
+    launcher.define('many', 'exit 0', version=2)
+    assert terminal(launcher, 'one').returncode == 11
+    assert terminal(launcher, 'two').returncode == 20 and terminal(launcher, 'two@1').returncode == 21
+    r = terminal(launcher, 'many')
+    assert r.returncode == 2 and 'many@VERSION' in r.stderr and '1, 2' in r.stderr
+    for word in ('two@', 'two@x', 'two@-1', 'two@4294967296', '@1'):
+        r = terminal(launcher, word)
+        assert r.returncode == 2 and r.stderr.startswith('jobbers-run: '), word
+
+
+def test_terminal_refusals(launcher):
+    """Each with a sentence, before anything is run."""
+    launcher.define('ok', 'exit 0')
+    launcher.define('stranger', 'exit 0', User='no-such-user')
+    with open(os.path.join(launcher.tasks, 'broken.task'), 'w') as f:
+        f.write('[Task]\nName=broken\nVersion=1\nNonsense=5\n')
+    r = terminal(launcher, 'ok')
+    assert r.returncode == 0 and 'broken.task' in r.stderr
+    r = terminal(launcher, 'stranger')
+    assert r.returncode == 125 and 'no-such-user' in r.stderr
+    r = terminal(launcher, 'ok', 'x=' + 'y' * 2000, '--max-parameters=1K')
+    assert r.returncode == 2 and '--max-parameters' in r.stderr
+    r = terminal(launcher, 'ok', 'novalue')
+    assert r.returncode == 2 and 'novalue' in r.stderr
+
+
+def test_terminal_says_why_it_ends(launcher):
+    launcher.define('late', 'sleep 1000', TimeoutSec='100ms')
+    launcher.define('still', 'sleep 1000', MaxHeartbeatIntervalSec='100ms')
+    r = terminal(launcher, 'late')
+    assert r.returncode == 128 + signal.SIGTERM and 'TimeoutSec=' in r.stderr
+    r = terminal(launcher, 'still')
+    assert r.returncode == 128 + signal.SIGTERM and 'MaxHeartbeatIntervalSec=' in r.stderr
+
+
+@pytest.mark.parametrize('holder', ['pidns', 'tree'])
+def test_terminal_without_cgroups(make, holder):
+    launcher = make(holder)
+    launcher.define('ok', 'echo in a terminal')
+    r = subprocess.run([*launcher.prefix, RUN, *launcher.flags, 'ok'], capture_output=True, text=True, env=launcher.env, timeout=30)
+    assert r.returncode == 0 and 'in a terminal' in r.stderr, r
+
+
 def test_terminal_shows_status(launcher):
     launcher.define('talk', NOTIFY % 's.send(b"STATUS=half\\nX_JOBBERS_PROGRESS=50")')
     r = terminal(launcher, 'talk')

@@ -1,0 +1,198 @@
+/* Output that goes to the journal: against a journald that is played, in a /run of our own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "jobbers-run/journal.h"
+#include "jobbers-run/output.h"
+
+#define EXIT_SKIPPED 77
+#define DIR "/run/systemd/journal"
+
+static pid_t journald;
+static Settings settings = { .max_log = 8192 };
+static Definition definition = { .name = (char *) "thing" };
+static Place place;
+static Job job;
+
+static int listen_on(const char *path, int type) {
+        int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+        (void) unlink(path);
+        assert_int_equal(fd_bind_unix(fd, path), 0);
+        if (type == SOCK_STREAM)
+                assert_int_equal(listen(fd, 8), 0);
+        return fd;
+}
+
+/* Writes down all that it is sent. */
+static _Noreturn void journald_main(int streams, int messages) {
+        struct pollfd p[16] = { { .fd = streams, .events = POLLIN }, { .fd = messages, .events = POLLIN } };
+        nfds_t n = 2;
+        int stream_file = open("/run/stream", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        int message_file = open("/run/messages", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (poll(p, n, -1) > 0) {
+                char buf[65536];
+                ssize_t k;
+                if (p[0].revents && n < 16)
+                        p[n++] = (struct pollfd) { .fd = accept4(streams, NULL, NULL, SOCK_CLOEXEC), .events = POLLIN };
+                if (p[1].revents && (k = recv(messages, buf, sizeof buf, 0)) > 0 && write(message_file, buf, (size_t) k) != k)
+                        _exit(1);
+                for (nfds_t i = 2; i < n; i++)
+                        if (p[i].fd >= 0 && p[i].revents) {
+                                k = recv(p[i].fd, buf, sizeof buf, MSG_DONTWAIT);
+                                if (k > 0 && write(stream_file, buf, (size_t) k) != k)
+                                        _exit(1);
+                                if (k == 0)
+                                        p[i].fd = fd_close(p[i].fd);
+                        }
+        }
+        _exit(0);
+}
+
+static void journald_begin(void) {
+        int streams = listen_on(DIR "/stdout", SOCK_STREAM), messages = listen_on(DIR "/socket", SOCK_DGRAM);
+        (void) unlink("/run/stream");
+        (void) unlink("/run/messages");
+        journald = fork();
+        if (journald == 0)
+                journald_main(streams, messages);
+        close(streams);
+        close(messages);
+}
+
+static void journald_end(void) {
+        (void) kill(journald, SIGKILL);
+        (void) waitpid(journald, NULL, 0);
+}
+
+static char *written(const char *path) {
+        char *text = NULL;
+        size_t len;
+        return fd_read_file_at(AT_FDCWD, path, 1 << 20, &text, &len) < 0 ? strdup("") : text;
+}
+
+static int setup(void **state) {
+        job = (Job) { .settings = &settings, .place = &place, .definition = &definition, .attempt = 2, .queue = "mail" };
+        assert_int_equal(ulid_parse("01ARZ3NDEKTSV4RRFFQ69G5FAV", &job.task_id), 0);
+        journald_begin();
+        return 0;
+}
+
+static int teardown(void **state) {
+        journald_end();
+        return 0;
+}
+
+/* All is read when the output is finished: nobody waits here. */
+static void test_stream(void **state) {
+        Output o;
+        job.output = OUTPUT_JOURNAL_STREAM;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(o.kind, OUTPUT_JOURNAL_STREAM);
+        assert_int_equal(write(o.task_fd, "one\ntwo", 7), 7);
+        output_started(&o);
+        output_finish(&o);
+        _cleanup_free_ char *text = written("/run/stream");
+        assert_non_null(strstr(text, "thing\njobbers-task-01ARZ3NDEKTSV4RRFFQ69G5FAV-2.scope\n6\n0\n0\n0\n0\n"));
+        assert_non_null(strstr(text, "one\ntwo\n"));
+}
+
+static void test_relay(void **state) {
+        static char line[60000];
+        Output o;
+        job.output = OUTPUT_JOURNAL_RELAY;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(write(o.task_fd, "one\n\ntwo\nrest", 13), 13);
+        while (output_pump(&o))
+                ;
+        memset(line, 'x', sizeof line);                 /* in two messages, as journald does it */
+        for (size_t at = 0; at < sizeof line; at += 4000) {
+                assert_int_equal(write(o.task_fd, line, 4000), 4000);
+                while (output_pump(&o))
+                        ;
+        }
+        output_started(&o);
+        output_finish(&o);
+        _cleanup_free_ char *text = written("/run/messages");
+        assert_non_null(strstr(text, "MESSAGE=one\n"));
+        assert_non_null(strstr(text, "MESSAGE=two\n"));
+        assert_non_null(strstr(text, "MESSAGE=restxxx"));
+        assert_non_null(strstr(text, "JOBBERS_TASK_ID=01ARZ3NDEKTSV4RRFFQ69G5FAV\n"));
+        assert_non_null(strstr(text, "JOBBERS_ATTEMPT=2\n"));
+        assert_non_null(strstr(text, "JOBBERS_QUEUE=mail\n"));
+        assert_non_null(strstr(text, "SYSLOG_IDENTIFIER=thing\n"));
+        assert_null(strstr(text, "MESSAGE=\n"));
+        size_t n = 0;
+        for (const char *s = text; *s; s++)
+                n += *s == 'x';
+        assert_true(n >= sizeof line);
+}
+
+/* journald is being restarted: its stream refuses, its datagram socket is kept by PID 1. */
+static void test_stream_falls_back(void **state) {
+        Output o;
+        job.output = OUTPUT_JOURNAL_STREAM;
+        assert_int_equal(unlink(DIR "/stdout"), 0);
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(o.kind, OUTPUT_JOURNAL_RELAY);
+        assert_int_equal(write(o.task_fd, "all the same\n", 13), 13);
+        output_started(&o);
+        output_finish(&o);
+        _cleanup_free_ char *text = written("/run/messages");
+        assert_non_null(strstr(text, "MESSAGE=all the same\n"));
+}
+
+static void test_journald_that_hangs(void **state) {
+        _cleanup_close_ int fd = journal_stream_open("thing", "x.scope");
+        assert_true(fd >= 0);
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_SEC), 0);
+        assert_int_equal(journal_messages_settle(20 * USEC_PER_SEC), 0);
+        assert_int_equal(kill(journald, SIGSTOP), 0);
+        assert_int_equal(waitpid(journald, NULL, WUNTRACED), journald);
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(journal_messages_settle(20 * USEC_PER_MSEC), -ETIMEDOUT);
+        /* Also when nothing more fits. */
+        static const char block[65536];
+        while (send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                ;
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_MSEC), -ETIMEDOUT);
+        for (int i = 0; i < 600; i++)                   /* more than net.unix.max_dgram_qlen */
+                (void) journal_messages_settle(0);
+        assert_int_equal(journal_messages_settle(20 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(kill(journald, SIGKILL), 0);
+        assert_int_equal(waitpid(journald, NULL, 0), journald);
+        assert_true(journal_stream_settle(fd, 20 * USEC_PER_MSEC) < 0);
+        assert_true(journal_messages_settle(20 * USEC_PER_MSEC) < 0);
+        assert_true(journal_stream_open("thing", "x.scope") < 0);
+        journald_begin();
+}
+
+int main(void) {
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
+            mount("tmpfs", "/run", "tmpfs", 0, "size=16m") < 0 || fd_mkdirs(DIR, 0755) < 0)
+                return EXIT_SKIPPED;
+        log_init("test");
+        log_set_level(LOG_CRIT);
+        place = PLACE_INIT;
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        const struct CMUnitTest tests[] = { T(test_stream), T(test_relay), T(test_stream_falls_back), T(test_journald_that_hangs) };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
