@@ -39,6 +39,9 @@ static char *timeout_sentence(const ExitRecord *r, const Definition *d) {
         return str_new("timed out after %s (TimeoutSec=%s and the time it had asked for)", clock_format_span(r->allowed, more), span);
 }
 
+/* The limit is the scope's, in which the supervisor is as well, and memory is given in batches. */
+#define OOM_MARGIN (4U << 20)
+
 /* What became of a failure, where only we have words for it. */
 static char *default_sentence(const Facts *f, EndReason reason) {
         const ExitRecord *r = f->record;
@@ -53,6 +56,8 @@ static char *default_sentence(const Facts *f, EndReason reason) {
                                ? str_new("stalled: no heartbeat for %s", clock_format_span(d->max_heartbeat_interval, span))
                                : strdup("stalled: no heartbeat");
         case END_OOM:
+                if (d && d->memory_max != UINT64_MAX && r->memory_peak >= 0 && (uint64_t) r->memory_peak + MAX(d->memory_max / 8, OOM_MARGIN) < d->memory_max)
+                        return strdup("out of memory: killed by the kernel below its own MemoryMax=, so its queue or the host had none left");
                 if (d && d->memory_max != UINT64_MAX)
                         return str_new("out of memory: it needed more than MemoryMax=, which is %.4g MiB", (double) d->memory_max / (1024 * 1024));
                 return strdup("out of memory: killed by the kernel");

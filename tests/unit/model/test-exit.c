@@ -245,6 +245,7 @@ typedef struct Fold {
         const char *error;              /* NULL: none */
         const char *type;
         usec_t delay;
+        int64_t peak;                   /* 0: not measured */
         usec_t allowed;                 /* with the time it had asked for */
 } Fold;
 
@@ -260,6 +261,7 @@ static void fold_one(const Fold *f, size_t i) {
         r.result_len = f->result ? strlen(f->result) : 0;
         r.error = (char *) f->own;
         r.allowed = f->allowed;
+        r.memory_peak = f->peak ?: -1;
         assert_int_equal(exit_fold(f->reason == END_HOST_LOST ? NULL : &r, "its host went down", d, f->stop, f->retry_attempt, MAX_RESULT, 0, &o), 0);
         if (o.event != f->event || o.end_reason != f->reason || o.delay != f->delay || !f->error != !o.error || (f->error && !STREQ(f->error, o.error)) ||
             !f->type != !o.error_type || (f->type && !STREQ(f->type, o.error_type)) || (o.event == LIFE_COMPLETE) != !!o.results)
@@ -283,6 +285,8 @@ static void fold(void **state) {
                 { "", END_EXIT, 78, .event = LIFE_FAIL, .error = "exit status 78 (CONFIG)" },
                 { "", END_SIGNAL, .signal = SIGSEGV, .event = LIFE_FAIL, .error = "killed by SIGSEGV" },
                 { "", END_OOM, .signal = SIGKILL, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
+                { "[Resources]\nMemoryMax=64M\n", END_OOM, .signal = SIGKILL, .peak = 63 << 20, .event = LIFE_FAIL, .error = "out of memory: it needed more than MemoryMax=, which is 64 MiB" },
+                { "[Resources]\nMemoryMax=64M\n", END_OOM, .signal = SIGKILL, .peak = 30 << 20, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel below its own MemoryMax=, so its queue or the host had none left" },
                 { "[Resources]\nMemoryMax=64M\n", END_OOM, .signal = SIGKILL, .event = LIFE_FAIL, .error = "out of memory: it needed more than MemoryMax=, which is 64 MiB" },
                 { "", END_EXIT, 203, .own = "cannot run /bin/x: no such file", .event = LIFE_FAIL, .error = "cannot run /bin/x: no such file" },
                 { "", END_EXIT, 1, .result = TYPED, .event = LIFE_FAIL, .error = "it moved", .type = "Gone" },
