@@ -375,6 +375,3 @@ def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, num
         os.rmdir(point)
     numbers['acknowledged tasks looked up'] = checked
     return found
-
-
-
