@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from harness import TREE
+
 ID = '01JBKR2E5F3G4H5J6K7L8M9N0P'
 CANONICAL = '01JBKR2E5F3G4H5J6K718M9N0P'        # an L is a 1
 
@@ -139,3 +141,100 @@ def test_dead_letter_queue(guide):
     assert guide.curl(DLQ_BY_ID)['resubmitted'] == 0
     assert guide.curl(DLQ_REMOVE)['removed'] == 0
     assert [t['id'] for t in guide.curl(DLQ)['tasks']] == [CANONICAL]
+
+
+# ── what the guide says beside its commands ──
+
+def test_queue_and_role_tables(guide):
+    """Method and path of both tables."""
+    guide.curl(QUEUE, 201)
+    api, json_type = 'curl http://localhost:8000', '-H "Content-Type: application/json"'
+    assert guide.curl(f'{api}/queues')['queues'] == ['default', 'reports']
+    assert guide.curl(f'{api}/queues/reports/config')['queue']['max_concurrent'] == 5
+    assert guide.curl(f'{api}/queues/exports -X PUT {json_type} -d \'{{"name": "exports", "max_concurrent": 3}}\'')['queue']['max_concurrent'] == 3
+    guide.curl(ROLE, 201)
+    assert guide.curl(f'{api}/roles')['roles'] == ['default', 'heavy-workers']
+    assert guide.curl(f'{api}/roles/heavy-workers')['queues'] == ['exports', 'reports']
+    assert guide.curl(f'{api}/roles/heavy-workers -X PUT {json_type} -d \'["exports"]\'')['queues'] == ['exports']
+    guide.curl(f'{api}/roles/heavy-workers -X DELETE')
+    guide.curl(f'{api}/queues/exports -X DELETE')
+    assert guide.curl(f'{api}/queues')['queues'] == ['default', 'reports']
+
+
+def test_defaults(guide):
+    """The table of @register_task, as a definition that says nothing has it."""
+    d = guide.get('/definitions/generate_report/1')['definition']
+    guide.file('bare.task', '[Task]\nName=bare\nVersion=1\nExecStart=generate_report\n')
+    guide.reload()
+    d = guide.get('/definitions/bare/1')['definition']
+    assert (d['max_retries'], d['retry_delay'], d['backoff_strategy'], d['max_retry_delay'], d['timeout'], d['dead_letter_policy'],
+            d['max_heartbeat_interval'], d['max_concurrent'], d['on_shutdown']) == (3, None, 'exponential', 3600, None, 'none', None, 1, 'stop')
+
+
+def test_cancelling(guide):
+    """submitted and scheduled at once, started by its end, anything else 409."""
+    guide.post('/drain', {'enabled': True})
+    waiting = guide.submit('generate_report')
+    cancel = 'curl -X POST http://localhost:8000/task/%s/cancel'
+    assert guide.curl(cancel % waiting)['task']['status'] == 'cancelled'
+    scheduled = guide.post('/schedule-task', {'task': {'name': 'generate_report', 'version': 1}, 'run_at': '2099-01-01T00:00:00Z'})['task']['id']
+    assert guide.curl(cancel % scheduled)['task']['status'] == 'cancelled'
+    guide.curl(cancel % scheduled, 409)
+    guide.post('/drain', {'enabled': False})
+    running = guide.submit('generate_report')
+    assert guide.box.line() == 'run'
+    guide.curl(cancel % running)
+    assert guide.wait_final(running)['status'] == 'cancelled'
+
+
+def test_versions_side_by_side(guide):
+    guide.define('my_task', 'echo one >@BOX@')
+    guide.define('my_task', 'echo two >@BOX@', version=2)
+    guide.reload()
+    guide.run('my_task')
+    assert guide.box.line() == 'one'
+    guide.run('my_task', version=2)
+    assert guide.box.line() == 'two'
+    assert '1, 2' in guide.post('/submit-task', {'name': 'my_task', 'version': 3}, status=400)['detail']
+
+
+PYTHON = '''#!/usr/bin/python3
+from jobbers import Client, task
+
+async def generate_report(**kwargs):
+    report_id = kwargs["report_id"]
+    if task.retry_attempt == 0:
+        raise ConnectionError("not yet")
+    for section in range(3):
+        task.heartbeat()
+    return {"url": f"/reports/{report_id}.pdf"}
+
+task.run(generate_report)
+'''
+FULL = '''[Task]
+Name=full_report
+Version=1
+ExecStart=full_report
+MaxRetries=5
+RetryDelaySec=0.1
+BackoffStrategy=exponential_jitter
+MaxRetryDelaySec=300
+RetryOn=TimeoutException ConnectionError
+TimeoutSec=120
+DeadLetterPolicy=save
+MaxHeartbeatIntervalSec=5min
+MaxConcurrent=2
+OnShutdown=stop
+'''
+
+
+def test_full_configuration(guide):
+    """The guide's second example: the function as it stands there, its arguments as a definition."""
+    with open(os.path.join(TREE, 'python', 'jobbers.py')) as f:
+        guide.file('jobbers.py', f.read(), directory='libexec')
+    guide.script('full_report', PYTHON)
+    guide.file('full_report.task', FULL)
+    guide.reload()
+    t = guide.run('full_report', parameters={'report_id': 42})
+    assert t['status'] == 'completed' and t['results'] == {'url': '/reports/42.pdf'}, t
+    assert t['retry_attempt'] == 1 and t['attempts'][0]['error_type'] == 'ConnectionError' and t['attempts'][0]['error'] == 'not yet'
