@@ -51,12 +51,15 @@ int log_journal_open(LogJournal *j, const Ulid *id, unsigned attempt, const char
         _cleanup_free_ char *by_name = str_new("SYSLOG_IDENTIFIER=%s", name), *by_id = str_new("JOBBERS_TASK_ID=%s", text),
                             *by_attempt = str_new("JOBBERS_ATTEMPT=%u", attempt),
                             *unit = str_new("_SYSTEMD_UNIT=jobbers-task-%s-%u.scope", text, attempt),
-                            *user_unit = str_new("_SYSTEMD_USER_UNIT=jobbers-task-%s-%u.scope", text, attempt);
-        if (!by_name || !by_id || !by_attempt || !unit || !user_unit)
+                            *user_unit = str_new("_SYSTEMD_USER_UNIT=jobbers-task-%s-%u.scope", text, attempt),
+                            *by_us = str_new("_UID=%u", (unsigned) geteuid());
+        if (!by_name || !by_id || !by_attempt || !unit || !user_unit || !by_us)
                 return -ENOMEM;
+        /* Anybody may send lines with a task's id, or have a user unit of its scope's name: they count from a supervisor (root, or we), and
+         * from our own units. */
         char *argv[] = {
                 (char *) "journalctl", (char *) "--quiet", (char *) "--no-pager", (char *) "--output=cat", (char *) "--all", (char *) "--lines=all",
-                by_name, by_id, by_attempt, (char *) "+", by_name, unit, (char *) "+", by_name, user_unit,
+                by_name, by_id, by_attempt, (char *) "_UID=0", by_us, (char *) "+", by_name, unit, (char *) "+", by_name, user_unit, by_us,
                 follow ? (char *) "--follow" : NULL, NULL,
         };
         if (pipe2(pipes, O_CLOEXEC) < 0)
