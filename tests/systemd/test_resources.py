@@ -91,7 +91,7 @@ def test_limits_of_a_subprocess_attempt_hold_too(machine):
 def test_a_unit_of_the_same_name_is_left_alone(machine):
     """Somebody's scope has the name: it is waited for, and nothing of it is touched or taken over."""
     machine.define("inplace", "exit 0", MaxConcurrent=0)
-    task = "01JBKR2E5F3G4H5J6K7L8M9N1Q"
+    task = "01JBKR2E5F3G4H5J6K7P8M9N1Q"
     unit = f"jobbers-task-{task}-1.scope"
     machine.sh(f"setsid systemd-run -q --scope --unit={unit} sleep 87654 </dev/null >/dev/null 2>&1 &")
     machine.wait(f"systemctl is-active {unit} && pgrep -f '[s]leep 87654'")
