@@ -225,11 +225,11 @@ check-docs: all
 ##: everything that needs no VM; STRICT=1 turns skips into failures
 check: $(PROGRAMS) $(UNIT_TESTS)
 	@tests/check layers unit api lib fault fuzz examples docs
-##: unit and API tests under ASan and UBSan
+##: the suites that need no VM, under ASan and UBSan
 check-san:
 	@$(MAKE) --no-print-directory SAN=address,undefined check-san-suites
 check-san-suites: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check unit api lib
+	@tests/check unit api lib fault fuzz examples
 # SQLite keeps pointers into its blocks, which valgrind calls "possibly" lost: they are not counted.
 ##: unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)

@@ -7,39 +7,12 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "jobbers-run/passed.h"
+#include "model/utf8.h"
 
 #define FINISH_MAX 4096                 /* more than a socket holds; another task of the same user may go on sending */
 
-/* Bytes of the UTF-8 sequence at s (of n bytes), 0 when it is not one. */
-static size_t utf8_length(const unsigned char *s, size_t n) {
-        uint32_t c;
-        size_t len;
-        if (s[0] < 0x80)
-                return 1;
-        if (s[0] >= 0xc2 && s[0] <= 0xdf)
-                len = 2, c = s[0] & 0x1f;
-        else if (s[0] >= 0xe0 && s[0] <= 0xef)
-                len = 3, c = s[0] & 0x0f;
-        else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-                len = 4, c = s[0] & 0x07;
-        else
-                return 0;
-        if (n < len)
-                return 0;
-        for (size_t i = 1; i < len; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                c = c << 6 | (s[i] & 0x3f);
-        }
-        /* Overlong, surrogates, beyond Unicode. */
-        if ((len == 3 && c < 0x800) || (len == 4 && (c < 0x10000 || c > 0x10ffff)) || (c >= 0xd800 && c <= 0xdfff))
-                return 0;
-        return len;
-}
-
 /* What is not text becomes "?", control characters blanks; a long one ends at a whole character. */
-static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *from, size_t n) {
-        const unsigned char *s = (const unsigned char *) from;
+static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *s, size_t n) {
         size_t used = 0;
         for (size_t i = 0; i < n;) {
                 size_t len = utf8_length(s + i, n - i);
@@ -48,10 +21,8 @@ static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *from,
                         break;
                 if (len == 0)
                         to[used++] = '?';
-                else if (len == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0)
-                        to[used++] = ' ';       /* C1: a terminal may take them for the beginning of a command */
-                else if (len == 1)
-                        to[used++] = s[i] < 0x20 || s[i] == 0x7f ? ' ' : (char) s[i];
+                else if (s[i] == '\0' || s[i] == '\t')         /* a newline ended it */
+                        to[used++] = ' ';
                 else {
                         memcpy(to + used, s + i, len);
                         used += len;
@@ -59,6 +30,7 @@ static void status_copy(char to[static NOTIFY_STATUS_MAX + 1], const char *from,
                 i += take;
         }
         to[used] = '\0';
+        utf8_disarm(to);
 }
 
 /* A decimal number that is all of the value. */

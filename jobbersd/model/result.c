@@ -111,7 +111,10 @@ static int text_take(const json_t *j, size_t max, char **ret) {
         if (!s || !*s)
                 return 0;
         *ret = utf8_copy(s, max);
-        return *ret ? 0 : -ENOMEM;
+        if (!*ret)
+                return -ENOMEM;
+        utf8_disarm(*ret);              /* it is shown in terminals */
+        return 0;
 }
 
 int result_read_error(const char *text, size_t len, uint64_t max, char **ret_type, char **ret_message) {

@@ -27,6 +27,21 @@ void utf8_clean(char *s) {
         }
 }
 
+void utf8_disarm(char *s) {
+        char *to = s;
+        for (size_t i = 0; s[i];) {
+                unsigned char c = (unsigned char) s[i];
+                if (c == 0xc2 && (unsigned char) s[i + 1] >= 0x80 && (unsigned char) s[i + 1] < 0xa0) {
+                        *to++ = ' ';
+                        i += 2;
+                } else {
+                        *to++ = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? ' ' : s[i];
+                        i++;
+                }
+        }
+        *to = 0;
+}
+
 char *utf8_copy(const char *s, size_t max) {
         size_t n = strlen(s);
         if (n > max) {

@@ -204,6 +204,8 @@ static void errors(void **state) {
 
         error_is("{\"error\": {\"type\": \"SourceChanged\", \"message\": \"moved\"}}", "SourceChanged", "moved");
         error_is("{\"error\": {\"message\": \"moved\"}, \"more\": []}", NULL, "moved");
+        /* No commands for the terminal it is shown in. */
+        error_is("{\"error\": {\"message\": \"a\\u001b[2J\\rb\\n\\u009b31m\xc2\xa0\xc3\xa4\\u007f\"}}", NULL, "a [2J b\n 31m\xc2\xa0\xc3\xa4 ");
         error_is("{\"error\": {\"type\": \"T\", \"message\": 5}}", "T", NULL);
         error_is("{\"error\": {\"type\": \"\", \"message\": \"\"}}", NULL, NULL);
         error_is("{\"error\": \"moved\"}", NULL, "moved");
