@@ -132,7 +132,7 @@ def restore(strict):
     return '' if strict else '(exit ${status:-0})\n'
 
 
-def run(path, shell, wanted=lambda block: block.mark is None, update=''):
+def run(path, shell, wanted=lambda block: block.mark is None, update='', patience=120):
     """Runs the document's blocks that are wanted; the first that is not as printed is an AssertionError. Returns how many commands ran."""
     with open(path) as f:
         text = f.read()
@@ -141,17 +141,17 @@ def run(path, shell, wanted=lambda block: block.mark is None, update=''):
         if not b.runs or not wanted(b):
             continue
         if b.once:
-            status, out = shell.run(f'until jobbersctl status {b.once[1]} | grep -q "State: {b.once[2]}"; do sleep 0.1; done', strict=True)
+            status, out = shell.run(f'until jobbersctl status {b.once[1]} | grep -q "State: {b.once[2]}"; do sleep 0.1; done', strict=True, patience=patience)
             assert status == 0, f'{name}:{b.line}: {out}'
         if b.file:
             shell.write_file(b.file, b.body)
         elif b.language == 'sh':
-            status, out = shell.run(b.body, strict=True)
+            status, out = shell.run(b.body, strict=True, patience=patience)
             assert status == 0, f'{name}:{b.line}: this failed:\n{b.body}\n{out}'
         else:
             new = []
             for command, documented in b.transcript():
-                _, out = shell.run(command, strict=False)
+                _, out = shell.run(command, strict=False, patience=patience)
                 real = out.splitlines()
                 if update == 'all' or not agrees(documented, real, shell.has_journal or not re.search(r'jobbersctl (logs|status)', command)):
                     assert update, (f'{name}:{b.line}: $ {command}\n── documented\n' + '\n'.join(documented) + '\n── printed\n' + out)

@@ -77,3 +77,16 @@ def test_every_document_is_run():
                 for command in re.split(r'&&|\n', b.body):
                     command = command.split('#')[0].strip()
                     assert not command or command in BUILDING, f'{path}:{b.line}: {command}'
+
+
+def test_sentences():
+    """What the operator's guide says that the programs say, they say: every part of it that does not depend on the case."""
+    source = ''
+    for path in glob.glob(os.path.join(TREE, 'jobber*', '**', '*.c'), recursive=True):
+        with open(path) as f:
+            source += re.sub(r'"\s*\n\s*"', '', f.read())
+    rows = re.findall(r'^\| (`[^|]* [^|]*`) \|', read('docs/OPERATIONS.md').split('## When something')[1].split('## Exit')[0], re.M)
+    parts = [part.strip() for row in rows for sentence in re.findall(r'`([^`]+)`', row) for part in re.split(r'\([A-Z]+\)|[…(]| N\b|\d+\w*\)?|SIG\w+', sentence)]
+    parts = [p for p in parts if len(p) > 8]
+    assert len(parts) > 12
+    assert [p for p in parts if p not in source] == []
