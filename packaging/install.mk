@@ -12,6 +12,16 @@ $(B)/man/%: packaging/man/%.in $(B)/man-tables Makefile
 	$(SAY) MAN $@
 	$(Q)$(B)/man-tables $(VERSION) $(MAN_DATE) <$< >$@.new && mv $@.new $@
 
+# ── completions: jobbersctl's verbs and options come from its own table ──
+COMPLETIONS := $(patsubst packaging/completions/%.in,$(B)/completions/%,$(wildcard packaging/completions/*.in))
+$(B)/completion-tables: packaging/completions/tables.c jobbersctl/verbs.def
+	$(SAY) LD $@
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $<
+$(B)/completions/%: packaging/completions/%.in packaging/completions/values.sh $(B)/completion-tables
+	@mkdir -p $(@D)
+	$(SAY) SH $@
+	$(Q)$(B)/completion-tables packaging/completions/values.sh <$< >$@.new && mv $@.new $@
+
 # ── install ──
 INSTALL_PROGRAM := install -D -m 0755 -t
 INSTALL_DATA    := install -D -m 0644 -t
@@ -28,7 +38,7 @@ ifeq ($(DESTDIR),)
 	ldconfig
 endif
 
-install-programs: all
+install-programs: all $(COMPLETIONS)
 	$(INSTALL_PROGRAM) $(DESTDIR)$(sbindir) $(B)/jobbersd
 	$(INSTALL_PROGRAM) $(DESTDIR)$(bindir) $(filter-out %/jobbersd,$(PROGRAMS))
 	$(call install_units,$(wildcard units/*.service units/*.socket units/*.slice),$(unitdir))
@@ -37,7 +47,9 @@ install-programs: all
 	install -D -m 0644 units/jobbers.tmpfiles $(DESTDIR)$(tmpfilesdir)/jobbers.conf
 	for c in $(wildcard units/*.catalog); do $(INSTALL_DATA) $(DESTDIR)$(catalogdir) $$c; done
 	for m in $(MAN); do $(INSTALL_DATA) $(DESTDIR)$(mandir)/man$${m##*.} $$m; done
-	for c in $(wildcard packaging/completions/jobbersctl); do $(INSTALL_DATA) $(DESTDIR)$(prefix)/share/bash-completion/completions $$c; done
+	for c in $(basename $(notdir $(filter %.bash,$(COMPLETIONS)))); do \
+	  install -D -m 0644 $(B)/completions/$$c.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/$$c; done
+	$(INSTALL_DATA) $(DESTDIR)$(prefix)/share/zsh/vendor-completions $(filter-out %.bash,$(COMPLETIONS))
 	install -d $(DESTDIR)$(sysconfdir)/jobbers/tasks.d $(DESTDIR)$(prefix)/lib/jobbers/tasks.d $(DESTDIR)/usr/libexec/jobbers
 
 install-library: $(LIBRARY)
@@ -66,7 +78,8 @@ uninstall:
 	rm -f $(patsubst units/user/%,$(DESTDIR)$(userunitdir)/%,$(wildcard units/user/*))
 	rm -f $(DESTDIR)$(sysusersdir)/jobbers.conf $(DESTDIR)$(tmpfilesdir)/jobbers.conf $(patsubst units/%,$(DESTDIR)$(catalogdir)/%,$(wildcard units/*.catalog))
 	rm -f $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m))
-	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/jobbersctl
+	rm -f $(patsubst %.bash,$(DESTDIR)$(prefix)/share/bash-completion/completions/%,$(notdir $(filter %.bash,$(COMPLETIONS))))
+	rm -f $(patsubst %,$(DESTDIR)$(prefix)/share/zsh/vendor-completions/%,$(notdir $(filter-out %.bash,$(COMPLETIONS))))
 	rm -f $(EXAMPLES:%=$(DESTDIR)/usr/libexec/jobbers/%) $(DESTDIR)/usr/libexec/jobbers/jobbers_task.py $(EXAMPLES:%=$(DESTDIR)$(prefix)/lib/jobbers/tasks.d/%.task)
 
 ##: the Debian packages, in build/
