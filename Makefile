@@ -176,6 +176,9 @@ $(B)/tests/fault/%: tests/fault/%.c
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(CC) -O2 -g -std=gnu17 -D_GNU_SOURCE $(WARN) -o $@ $< -lsystemd
+##: jobbersctl, and what it looks like in a terminal
+check-ctl: $(PROGRAMS)
+	@$(PYTEST) tests/ctl
 ##: crashes, full disks, kill -9
 check-fault: $(PROGRAMS) $(FAULT_TOOLS)
 	@$(PYTEST) tests/fault
@@ -224,12 +227,12 @@ check-docs: all
 
 ##: everything that needs no VM; STRICT=1 turns skips into failures
 check: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api lib fault fuzz examples docs
+	@tests/check layers unit api ctl lib fault fuzz examples docs
 ##: the suites that need no VM, under ASan and UBSan
 check-san:
 	@$(MAKE) --no-print-directory SAN=address,undefined check-san-suites
 check-san-suites: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check unit api lib fault fuzz examples
+	@tests/check unit api ctl lib fault fuzz examples
 # SQLite keeps pointers into its blocks, which valgrind calls "possibly" lost: they are not counted.
 ##: unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
@@ -251,10 +254,10 @@ check-systemd-full:
 	@$(SYSTEMD_TESTS) --full
 ##: what the README promises: check, then check-systemd; one result at the end
 test: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit api lib fault fuzz examples docs systemd
+	@tests/check layers unit api ctl lib fault fuzz examples docs systemd
 ##: everything there is
 check-full: $(PROGRAMS) $(UNIT_TESTS)
-	@tests/check layers unit valgrind api lib fault fuzz examples docs san systemd-full
+	@tests/check layers unit valgrind api ctl lib fault fuzz examples docs san systemd-full
 
 ##: packages for building and testing, and as root the system users
 deps:
@@ -288,6 +291,6 @@ help:
 
 include packaging/install.mk
 
-.PHONY: bench all man chaos check check-unit check-layers check-api check-lib check-docs check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
+.PHONY: bench all man chaos check check-unit check-layers check-api check-ctl check-lib check-docs check-fault check-fuzz check-examples check-san check-san-suites check-valgrind check-systemd check-systemd-full check-full test coverage coverage-run fuzz-all fuzz-all-runs deps demo format tidy clean help
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/pic $(B)/tests -type f -name '*.d' 2>/dev/null)

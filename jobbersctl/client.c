@@ -137,7 +137,7 @@ static int say_unreachable(const Client *c, CallFault fault, const Call *call) {
         else
                 fprintf(c->errors, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
                         call->reason ? call->reason : "no reason given", whose);
-        return os != 0 ? -os : -EIO;
+        return -EHOSTDOWN;
 }
 
 void client_errors_to(Client *c, FILE *errors) {
@@ -155,7 +155,8 @@ void client_hint(Client *c, const char *hint) {
 /* The daemon's own words, with what to do where it cannot know. Returns -errno. */
 int client_refused(Client *c, int status, const json_t *answer) {
         const char *detail = json_string_value(json_object_get(answer, "detail"));
-        bool ours = status == 400 || status == 404 || status == 409 || status == 422;
+        /* Some of its sentences say what to do already. */
+        bool ours = !(detail && strstr(detail, "jobbersctl ")) && (status == 400 || status == 404 || status == 409 || status == 422);
         const char *hint = status == 401 ? "Name the file with the token: --token-file=FILE" : ours ? c->hint : NULL;
         if (!detail)
                 fprintf(c->errors, "jobbersctl: what answers at %s is not jobbersd, or is broken (HTTP status %d).\n", c->where, status);

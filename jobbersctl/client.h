@@ -30,7 +30,7 @@ void client_free_p(Client **c);
  * JSON), or -errno after one sentence on stderr (daemon down, no rights, no token). */
 int client_call(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
 /* The same where only success is of use: prints the daemon's sentence otherwise. 0; -ENOENT for 404, -EINVAL for 400 and 422, else
- * -EREMOTEIO; -errno. */
+ * -EREMOTEIO; -EHOSTDOWN where no answer was to be had. */
 int client_get(Client *c, const char *path, json_t **ret);
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
 /* Where sentences go instead of stderr (NULL: stderr again), and how long a call may take (0: for ever): for the live view. */

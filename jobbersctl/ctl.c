@@ -123,7 +123,7 @@ void ctl_pager(const Ctl *ctl) {
         if (!pager)
                 pager = getenv("PAGER");
         if (!pager)
-                pager = "less";
+                pager = "command -v less >/dev/null && exec less; exec cat";
         if (!*pager || STREQ(pager, "cat"))
                 return;
         setenv("LESS", "FRXMK", 0);

@@ -104,8 +104,10 @@ void ctl_pager(const Ctl *ctl);
 char *ctl_query(const Ctl *ctl, const char *path, const char *more);
 
 /* ── the list of definitions, as GET /definitions has it (verb-definition.c) ── */
-/* The version that --task-version= names, else the newest; borrowed. NULL after a sentence. */
-const json_t *definition_choose(const Ctl *ctl, const json_t *definitions, const char *name);
+/* The version that --task-version= names, else the newest; borrowed. */
+const json_t *definition_find(const Ctl *ctl, const json_t *definitions, const char *name);
+/* The name that was probably meant; NULL. */
+const char *definition_nearest(const json_t *definitions, const char *name);
 
 /* ── tasks ── */
 #define HINT_TASK "See: jobbersctl list --all"

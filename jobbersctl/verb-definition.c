@@ -11,32 +11,31 @@ static const char *definition_name_at(const void *names, size_t i) {
         return ctl_str(json_array_get(names, i), "name");
 }
 
-static void definition_unknown(const json_t *definitions, const char *name) {
-        const char *near = name_nearest(name, definitions, json_array_size(definitions), definition_name_at);
-        if (near)
+const char *definition_nearest(const json_t *definitions, const char *name) {
+        return name_nearest(name, definitions, json_array_size(definitions), definition_name_at);
+}
+
+const json_t *definition_find(const Ctl *ctl, const json_t *definitions, const char *name) {
+        const json_t *best = NULL;
+        for (size_t i = 0; i < json_array_size(definitions); i++) {
+                const json_t *d = json_array_get(definitions, i);
+                int64_t version = ctl_int(d, "version", 0);
+                if (STREQ(ctl_str(d, "name"), name) &&
+                    (ctl->task_version >= 0 ? version == ctl->task_version : !best || version > ctl_int(best, "version", 0)))
+                        best = d;
+        }
+        return best;
+}
+
+static void definition_unknown(const Ctl *ctl, const json_t *definitions, const char *name) {
+        const char *near = definition_nearest(definitions, name);
+        Ctl any = { .task_version = -1 };
+        if (definition_find(&any, definitions, name))
+                fprintf(stderr, "jobbersctl: task \"%s\" has no version %ld. See: jobbersctl tasks\n", name, ctl->task_version);
+        else if (near)
                 fprintf(stderr, "jobbersctl: there is no task \"%s\". Did you mean \"%s\"?\n", name, near);
         else
                 fprintf(stderr, "jobbersctl: there is no task \"%s\". See: jobbersctl tasks\n", name);
-}
-
-const json_t *definition_choose(const Ctl *ctl, const json_t *definitions, const char *name) {
-        const json_t *best = NULL, *any = NULL;
-        _cleanup_str_ Str versions = { 0 };
-        for (size_t i = 0; i < json_array_size(definitions); i++) {
-                const json_t *d = json_array_get(definitions, i);
-                if (!STREQ(ctl_str(d, "name"), name))
-                        continue;
-                int64_t version = ctl_int(d, "version", 0);
-                (void) str_printf(&versions, "%s%lld", any ? ", " : "", (long long) version);
-                any = d;
-                if (ctl->task_version >= 0 ? version == ctl->task_version : !best || version > ctl_int(best, "version", 0))
-                        best = d;
-        }
-        if (!any)
-                definition_unknown(definitions, name);
-        else if (!best)
-                fprintf(stderr, "jobbersctl: task \"%s\" has no version %ld; --task-version= can be: %s.\n", name, ctl->task_version, versions.s);
-        return best;
 }
 
 /* "5min", "none": a number of seconds that may be null. Returns buf. */
@@ -46,7 +45,7 @@ static const char *seconds(const json_t *object, const char *key, char buf[stati
 }
 
 static void print_parameters(const Ctl *ctl, const json_t *list) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         if (!json_is_array(list)) {
                 printf(" Parameters: any\n");
                 return;
@@ -91,7 +90,7 @@ static void print_definition(const Ctl *ctl, const json_t *d) {
 
 int verb_tasks(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *answer = NULL;
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         char span[CLOCK_STR_MAX], count[64];
         int r = client_get(ctl->client, "/definitions", &answer);
         if (r < 0)
@@ -99,9 +98,11 @@ int verb_tasks(Ctl *ctl, int argc, char **argv) {
         const json_t *list = json_object_get(answer, "definitions");
         table_init(&t, "TASK|>VERSION|>AT ONCE|>RETRIES|>TIMEOUT|*DESCRIPTION");
         if (argc > 0) {
-                const json_t *d = definition_choose(ctl, list, argv[0]);
-                if (!d)
+                const json_t *d = definition_find(ctl, list, argv[0]);
+                if (!d) {
+                        definition_unknown(ctl, list, argv[0]);
                         return CTL_NOT_FOUND;
+                }
                 if (!ctl_print_json(ctl, d))
                         print_definition(ctl, d);
                 return CTL_OK;

@@ -65,7 +65,7 @@ static const char *since(const json_t *task, char buf[static 40]) {
 }
 
 void task_table_print(const Ctl *ctl, const json_t *tasks) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         char time[40], info[256];
         table_init(&t, "ID|*TASK|*QUEUE|STATE|SINCE|*INFO");
         for (size_t i = 0; i < json_array_size(tasks); i++) {

@@ -62,7 +62,7 @@ static void queue_print(const json_t *q) {
 
 int verb_queues(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *status = NULL, *all = json_array();
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         char text[64], b[24];
 
         table_init(&t, "*QUEUE|>RUNNING|>AT ONCE|>WAITING|RATE|>MEMORY|>CPU|STATE");
@@ -217,12 +217,12 @@ int verb_delete_queue(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, ctl->force ? "/queues/%s?force=true" : "/queues/%s", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
         int status = path ? client_call(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
-        if (status == 409 && !ctl->force) {
+        if (status == 409 && !ctl->force && !STREQ(argv[0], "default")) {
                 fprintf(stderr, "jobbersctl: queue \"%s\" holds tasks that have not ended (jobbersctl list --queue=%s). To cancel them: jobbersctl delete-queue --force %s\n",
                         argv[0], argv[0], argv[0]);
                 return CTL_FAILED;
         }
-        client_hint(ctl->client, HINT_QUEUE);
+        client_hint(ctl->client, status == 404 ? HINT_QUEUE : NULL);
         if (status < 0 || status >= 300)
                 return ctl_exit(status < 0 ? status : client_refused(ctl->client, status, answer));
         if (!ctl_print_json(ctl, answer) && !ctl->quiet)

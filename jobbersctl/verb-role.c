@@ -22,7 +22,7 @@ static const json_t *served(const json_t *status, const char *name) {
 
 int verb_roles(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *names = NULL, *status = NULL, *all = json_array();
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         char count[64];
 
         table_init(&t, "*ROLE|SERVED|>RUNNING|>SLOTS|*QUEUES");

@@ -54,7 +54,7 @@ static const char *attempt_end(const json_t *attempt, char buf[static 128]) {
 }
 
 void attempt_table_print(const Ctl *ctl, const json_t *attempts) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         char time[40], span[CLOCK_STR_MAX], ran[40], b1[24], b2[24], b3[24], end[128];
         table_init(&t, ">ATTEMPT|STARTED|>RAN|>CPU|>MEMORY|>READ|>WRITTEN|*END");
         for (size_t i = 0; i < json_array_size(attempts); i++) {
@@ -158,7 +158,7 @@ static void print_slots(const json_t *roles) {
 }
 
 static void print_queues(const Ctl *ctl, const json_t *queues) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         printf("\n");
         table_init(&t, "*QUEUE|>RUNNING|>WAITING|STATE");
         for (size_t i = 0; i < json_array_size(queues); i++) {

@@ -62,18 +62,18 @@ static int words_to_parameters(const char *name, const Parameter *parameters, si
 
 /* The body of a submission. */
 static int task_body(const Ctl *ctl, int argc, char **argv, const json_t *definitions, const char *id, json_t **ret) {
-        const json_t *definition = definition_choose(ctl, definitions, argv[0]);
+        /* An unknown one is sent as well: the daemon knows whether that is a typing error or a broken file. */
+        const json_t *definition = definition_find(ctl, definitions, argv[0]);
         json_t *given = NULL;
         size_t n = 0;
 
-        if (!definition)
-                return -ENOENT;
         Parameter *parameters = parameters_of(definition, &n);
         int r = parameters ? words_to_parameters(argv[0], parameters, n, argc - 1, argv + 1, &given) : -ENOMEM;
         free(parameters);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:I, s:o}", "id", id, "name", argv[0], "version", (json_int_t) ctl_int(definition, "version", 0),
+        *ret = json_pack("{s:s, s:s, s:I, s:o}", "id", id, "name", argv[0], "version",
+                         (json_int_t) ctl_int(definition, "version", MAX(ctl->task_version, 0L)),
                          "parameters", given);
         if (ctl->queue)
                 json_object_set_new(*ret, "queue", json_string(ctl->queue));
@@ -128,9 +128,15 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
         body = at ? json_pack("{s:o, s:s}", "task", task, "run_at", at) : task;
         if (ctl->queue && !queue_known(ctl))
                 return -ENOENT;
-        _cleanup_free_ char *hint = str_new("See: jobbersctl tasks %s", argv[0]);
+        const json_t *definitions = json_object_get(answer, "definitions");
+        const char *near = definition_nearest(definitions, argv[0]);
+        near = near && STREQ(near, argv[0]) ? NULL : near;
+        bool known = definition_find(ctl, definitions, argv[0]);
+        _cleanup_free_ char *hint = known ? str_new("See: jobbersctl tasks %s", argv[0]) : near ? str_new("Did you mean \"%s\"?", near)
+                                          : strdup("See: jobbersctl tasks");
         client_hint(ctl->client, hint);
-        return client_send(ctl->client, "POST", at ? "/schedule-task" : "/submit-task", body, ret_answer);
+        r = client_send(ctl->client, "POST", at ? "/schedule-task" : "/submit-task", body, ret_answer);
+        return r == -EINVAL && !known ? -ENOENT : r;
 }
 
 /* ── how it ended ── */
@@ -152,6 +158,8 @@ int task_wait(Ctl *ctl, const char *id, json_t **ret) {
         }
 }
 
+#define EXIT_STATUS_EXEC 203    /* the supervisor's, as systemd's: the executable could not be run */
+
 /* The task's own exit status where it has one; 128 + signal; 1 for what never ran. */
 static int exit_status_of(const json_t *task) {
         if (STREQ(ctl_str(task, "status"), "completed"))
@@ -170,8 +178,10 @@ static int own_fault(int r) {
 static void say_end(const Ctl *ctl, const json_t *task) {
         const char *error = ctl_str(task, "last_error"), *status = ctl_str(task, "status");
         bool passive = STREQ(status, "cancelled") || STREQ(status, "dropped");
+        bool no_program = exit_status_of(task) == EXIT_STATUS_EXEC && strncmp(error, "cannot run ", 11) == 0;
         if (!ctl->quiet && !STREQ(status, "completed"))
-                fprintf(stderr, "jobbersctl: task %s %s%s%s%s.\n", ctl_str(task, "id"), passive ? "was " : "", status, *error ? ": " : "", error);
+                fprintf(stderr, "jobbersctl: task %s %s%s%s%s.%s\n", ctl_str(task, "id"), passive ? "was " : "", status, *error ? ": " : "", error,
+                        no_program ? " See: jobbersctl verify" : "");
 }
 
 /* Ctrl-C ends us and not the task: says so. The sentence is made beforehand, a handler can make nothing. */

@@ -71,7 +71,7 @@ static int by_load(const void *a, const void *b) {
 
 /* The busiest queues first, `room` lines of them. */
 static void put_queues(const Ctl *ctl, FILE *f, const json_t *queues, size_t room) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         size_t n = json_array_size(queues);
         _cleanup_free_ const json_t **sorted = calloc(n + 1, sizeof *sorted);
 
@@ -93,7 +93,7 @@ static void put_queues(const Ctl *ctl, FILE *f, const json_t *queues, size_t roo
 }
 
 static void put_tasks(const Ctl *ctl, FILE *f, const json_t *tasks, int width) {
-        _cleanup_table_ Table t;
+        _cleanup_table_ Table t = { 0 };
         bool wide = width == 0 || width >= 100;
         char ran[40], bar[256];
 

@@ -35,7 +35,7 @@ def programs_dir():
             copy = tempfile.mkdtemp(prefix='jobbers-programs-')
             atexit.register(shutil.rmtree, copy, True)
             os.chmod(copy, 0o755)
-            for name in ('jobbersd', 'jobbers-run'):
+            for name in ('jobbersd', 'jobbers-run', 'jobbersctl'):
                 shutil.copy(os.path.join(BUILD, name), copy)
             return copy
         path = os.path.dirname(path)

@@ -1,0 +1,153 @@
+"""Typical mistakes, each with the one sentence that says what is wrong and what to do next."""
+import os
+import socket
+
+import pytest
+
+from ctl import Ctl
+from harness import ORDINARY_UID
+
+UNKNOWN = '01JBKR2E5F3G4H5J6K7M8N9P0Z'
+
+# What was done; the status; what the sentence says; what it says to do.
+MISTAKES = {
+    'a task that is not there': (['run', 'generate'], 125, 'unknown task "generate"', 'See: jobbersctl tasks'),
+    'a task whose name is mistyped': (['run', 'progess'], 125, 'unknown task "progess"', 'Did you mean "progress"?'),
+    'a version that is not there': (['run', 'ok', '--task-version=9'], 125, 'there is version 1', 'See: jobbersctl tasks'),
+    'a parameter of another type': (['run', 'echo', 'whom=me', 'n=seven'], 125, '"n" must be of type integer', 'See: jobbersctl tasks echo'),
+    'a required parameter that is missing': (['run', 'echo', 'n=7'], 125, '"whom" is missing', 'See: jobbersctl tasks echo'),
+    'a parameter that it does not take': (['run', 'echo', 'whom=me', 'size=1'], 125, 'no parameter "size"', 'See: jobbersctl tasks echo'),
+    'a word that is no KEY=VALUE': (['run', 'echo', 'me'], 125, '"me"', 'See: jobbersctl tasks echo'),
+    'JSON that is none': (['run', 'echo', 'list:=[1,'], 125, '"list', 'See: jobbersctl tasks echo'),
+    'a queue that is not there': (['submit', 'ok', '--queue=reports'], 4, 'there is no queue "reports"', 'Make it: jobbersctl set-queue reports'),
+    'a time that is none': (['submit', 'ok', '--at=tomorrow'], 1, '"tomorrow"', '--at= takes a time such as'),
+    'an id that is none': (['submit', 'ok', '--id=42'], 1, '"42"', '--id= takes a ULID'),
+    'an id of nobody': (['status', UNKNOWN], 4, f'there is no task {UNKNOWN}', 'See: jobbersctl list --all'),
+    'an id that is none, again': (['logs', 'generate_report'], 1, 'must be a ULID', 'See: jobbersctl list --all'),
+    'cancelling nobody': (['cancel', UNKNOWN], 4, 'there is no such task', 'See: jobbersctl list --all'),
+    'cancelling everything by omission': (['cancel'], 2, 'say which tasks to cancel', 'ids, or --queue='),
+    'a queue that cannot go': (['delete-queue', 'default'], 1, 'the queue "default" cannot be deleted', ''),
+    'a role with a queue that is not there': (['set-role', 'default', '+reports'], 1, '"reports"', 'See: jobbersctl queues'),
+    'a limit that is none': (['set-queue', 'default', 'maxconcurrent=5'], 2, 'no "maxconcurrent"', 'Did you mean "max_concurrent"?'),
+    'a rate that is none': (['set-queue', 'default', 'rate=fast'], 2, '"fast"', 'such as 100/hour'),
+    'a state that is none': (['list', '--status=running'], 2, '"running"', '--status= takes submitted,'),
+    'a verb that is none': (['stats'], 2, 'there is no verb "stats"', 'Did you mean "status"?'),
+    'a dead letter that is none': (['dlq', 'remove', UNKNOWN], 4, 'not in the dead letter queue', 'See: jobbersctl dlq'),
+    'drain what': (['drain', 'now'], 2, '"now"', 'drain takes on or off'),
+}
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_mistake(ctl, name):
+    words, expected, wrong, remedy = MISTAKES[name]
+    status, out, err = ctl.all(*words)
+    assert status == expected, err
+    assert wrong in err and remedy in err
+    assert err.count('\n') == 1 and err.startswith('jobbersctl: '), 'one sentence'
+
+
+def test_daemon_down(tmp_path):
+    path = tmp_path / 'jobbers.sock'
+    ctl = Ctl(JOBBERS_SOCKET=str(path))
+    assert ctl.refused('list') == f'jobbersctl: jobbersd is not running: there is no {path}. Start it: systemctl start jobbersd'
+    assert ctl.refused('list', '--user', f'--socket={path}').endswith('Start it: systemctl --user start jobbersd')
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))       # left behind, nobody listens
+        assert ctl.refused('list') == f'jobbersctl: jobbersd is not running: nobody listens on {path}. Start it: systemctl start jobbersd'
+
+
+def test_no_rights_on_the_socket(ctl):
+    if os.geteuid() == 0:
+        prefix, path = ['/usr/bin/setpriv', f'--reuid={ORDINARY_UID}', f'--regid={ORDINARY_UID}', '--clear-groups'], ctl.daemon.path('s')
+    else:
+        prefix, path = [], ctl.daemon.path('closed')
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+        os.chmod(path, 0)
+    err = ctl.refused('list', f'--socket={path}', prefix=prefix)
+    assert err == (f'jobbersctl: no right to use {path}: join the group "jobbers" (adduser USER jobbers, then log in again), or become root.')
+
+
+def test_queue_outside_every_role(daemon):
+    ctl = Ctl(daemon)
+    ctl('set-queue', '-q', 'reports')
+    status, out, err = ctl.all('submit', 'ok', '--queue=reports')
+    assert status == 0 and err == ('jobbersctl: queue "reports" is in no role of this daemon: the task waits until: '
+                                   'jobbersctl set-role default +reports\n')
+    p = ctl.popen('run', 'ok', '--queue=reports')
+    assert 'jobbersctl set-role default +reports' in p.stderr.readline()
+    ctl('set-role', '-q', 'default', '+reports')        # what it said to do
+    assert p.wait(60) == 0
+    ctl('wait', out.strip())
+
+
+def test_queue_is_paused(daemon):
+    ctl = Ctl(daemon)
+    ctl('pause', '-q', 'default')
+    p = ctl.popen('submit', 'ok', '--wait')
+    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until: jobbersctl resume default\n'
+    ctl('resume', '-q', 'default')
+    assert p.wait(60) == 0
+
+
+def test_queue_holds_tasks(daemon):
+    ctl = Ctl(daemon)
+    ctl('set-queue', '-q', 'reports')
+    ctl.all('submit', 'ok', '--queue=reports')
+    assert ctl.refused('delete-queue', 'reports').endswith('To cancel them: jobbersctl delete-queue --force reports')
+
+
+def test_definition_is_not_executable(daemon):
+    ctl = Ctl(daemon)
+    daemon.define('broken', 'exit 0')
+    os.chmod(daemon.path('libexec', 'broken'), 0o644)
+    out = ctl.all('reload')
+    assert out[2] == 'jobbersctl: 1 fault in task files; what was good before stays in force. See: jobbersctl verify\n'
+    err = ctl.refused('run', 'broken', status=203)
+    assert f'cannot run {daemon.path("libexec", "broken")}: Permission denied. See: jobbersctl verify' in err
+    # and where the file cannot be used at all
+    daemon.file('worse.task', '[Task]\nName=worse\nVersion=one\nExecStart=/bin/true\n')
+    ctl.all('reload')
+    err = ctl.refused('run', 'worse', status=125)
+    assert err == 'jobbersctl: unknown task "worse" version 0: the file that may define it has errors, see `jobbersctl verify`.'
+    status, out, err = ctl.all('verify', daemon.path('tasks.d', 'worse.task'))
+    assert status == 1 and 'worse.task:3:' in err
+
+
+def test_tokens(ctl, tmp_path):
+    host = f'--host=127.0.0.1:{ctl.daemon.port}'
+    missing = tmp_path / 'none'
+    assert ctl.refused('list', host, f'--token-file={missing}') == (
+        f'jobbersctl: cannot read the token in {missing}: No such file or directory. Name one that you can read with --token-file=.')
+    wrong = tmp_path / 'token'
+    wrong.write_text('0' * 64 + '\n')
+    assert 'the token is not the one' in ctl.refused('list', host, f'--token-file={wrong}')
+
+
+def test_hosts(ctl):
+    token = f'--token-file={ctl.daemon.path("token")}'
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+        assert ctl.refused('list', f'--host=127.0.0.1:{port}', token).startswith(f'jobbersctl: nobody answers at http://127.0.0.1:{port}: Connection refused.')
+    assert '--host= takes HOST, HOST:PORT or a URL' in ctl.refused('list', '--host=a b', token)
+    assert 'check --host=' in ctl.refused('list', '--host=no-such-host.invalid', token)
+
+
+def test_not_jobbersd(tmp_path):
+    """Somebody else answers on the socket."""
+    path = str(tmp_path / 'other')
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        for answer, sentence in ((b'hello\r\n', 'broke off: that is not how jobbersd answers'), (b'', 'broke off: it hung up'),
+                                 (b'HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno', 'is not jobbersd, or is broken (HTTP status 500)'),
+                                 (b'HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{', 'broke off: it hung up'),
+                                 (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 'that is not how jobbersd answers')):
+            p = Ctl(JOBBERS_SOCKET=path).popen('status')
+            c, _ = s.accept()
+            c.recv(65536)
+            c.sendall(answer)
+            c.close()
+            out, err = p.communicate(timeout=60)
+            assert p.returncode == 1 and out == '' and sentence in err and err.count('\n') == 1, answer

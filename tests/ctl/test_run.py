@@ -1,0 +1,97 @@
+"""`run`: output as it comes, the task's exit status, and what happens when it does not go on."""
+import json
+import signal
+
+from ctl import Ctl
+from harness import until
+
+
+def test_output_then_result(ctl):
+    assert ctl('run', 'say') == 'first\nsecond\n{"said":2}\n'
+    assert ctl('run', '-q', 'say') == '{"said":2}\n', 'only the result'
+    status, out, err = ctl.all('run', '--json=short', 'say')
+    assert status == 0 and json.loads(out)['results'] == {'said': 2} and err == 'first\nsecond\n'
+    assert ctl('run', 'ok') == ''
+
+
+def test_output_is_live(ctl):
+    p = ctl.popen('run', 'hold')
+    assert p.stdout.readline() == 'held\n'
+    assert p.poll() is None, 'the task waits for the gate, and so do we'
+    ctl.daemon.box.line()
+    ctl.daemon.gate.open()
+    assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
+
+
+def test_exit_status_is_the_tasks(ctl):
+    for n in (1, 2, 4, 75, 255):
+        status, out, err = ctl.all('run', 'exit', f'n={n}')
+        assert status == n and out == '' and f'failed: exit status {n}' in err
+    status, out, err = ctl.all('run', 'die')
+    assert status == 128 + signal.SIGKILL and 'SIGKILL' in err
+    assert ctl.all('run', '-q', 'exit', 'n=3') == (3, '', '')
+
+
+def test_cancelled_meanwhile(ctl):
+    p = ctl.popen('run', 'hold')
+    task = ctl.daemon.box.words()[1]
+    ctl('cancel', task)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 128 + signal.SIGTERM and f'task {task} was cancelled' in err
+
+
+def test_own_faults_have_a_status_of_their_own(ctl, tmp_path):
+    assert ctl.all('run', 'nothing-of-the-kind')[0] == 125
+    assert ctl.all('run')[0] == 125
+    assert ctl.all('run', 'ok', '--all')[0] == 125
+    assert Ctl(JOBBERS_SOCKET=str(tmp_path / 'none')).all('run', 'ok')[0] == 125
+    assert ctl.all('submit', 'nothing-of-the-kind', '--wait')[0] == 125
+    assert ctl.all('submit', 'nothing-of-the-kind')[0] == 4
+
+
+def test_ctrl_c_leaves_the_task(ctl):
+    p = ctl.popen('run', 'hold')
+    task = ctl.daemon.box.words()[1]
+    assert p.stdout.readline() == 'held\n'
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == -signal.SIGINT
+    assert f'task {task} goes on' in err and f'jobbersctl cancel {task}' in err
+    assert ctl.daemon.status(task)['status'] == 'started'
+    ctl.daemon.gate.open()
+    ctl('wait', task)
+
+
+def test_daemon_ends_meanwhile(daemon):
+    ctl = Ctl(daemon)
+    p = ctl.popen('run', 'hold')
+    daemon.box.line()
+    assert p.stdout.readline() == 'held\n'
+    daemon.kill9()
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 125 and err.count('\n') == 1 and 'broke off' in err and 'systemctl status jobbersd' in err
+    daemon.start()
+    daemon.gate.open()
+    until(lambda: ctl.json('list') == [], 'its end')
+
+
+def test_a_retry_is_followed(ctl, shared):
+    shared.define('twice', 'echo attempt $JOBBERS_ATTEMPT\n[ $JOBBERS_ATTEMPT = 2 ] || exit 75')
+    shared.reload()
+    assert ctl('run', 'twice') == 'attempt 1\nattempt 2\n'
+
+
+def test_much_output(ctl, shared):
+    shared.define('much', 'seq 1 200000')
+    shared.reload()
+    assert ctl('run', 'much') == ''.join(f'{n}\n' for n in range(1, 200001))
+
+
+def test_why_it_waits(daemon):
+    """After a second of silence it says what it waits for; nothing where the task just takes its time."""
+    ctl = Ctl(daemon)
+    ctl('pause', '-q', 'default')
+    p = ctl.popen('run', 'ok')
+    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until: jobbersctl resume default\n'
+    ctl('resume', '-q', 'default')
+    assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
