@@ -271,7 +271,7 @@ format:
 	git clang-format $(or $(BASE),HEAD) -- '*.c' '*.h'
 ##: clang-tidy over the source
 tidy:
-	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c)) -- $(OURFLAGS) -Isql
+	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c libjobbers/*.c jobbers-task/*.c)) -- $(OURFLAGS) -Isql
 
 # ── benchmarks ──
 ##: no-op tasks a second beside a bare posix_spawn loop, in one run
