@@ -175,7 +175,7 @@ def test_more_time_can_be_asked_for(machine):
 
 def test_forged_notifications_are_refused(machine):
     """Another task of the same user knows the address, and is not heard."""
-    machine.define("victim", "sleep 8", MaxHeartbeatIntervalSec=60)
+    machine.define("victim", "until [ -e ~/forged ]; do sleep 0.2; done; rm ~/forged", MaxHeartbeatIntervalSec=600, TimeoutSec=600)
     victim = machine.submit("victim")
     machine.started(victim)
     machine.define("forger", """NOTIFY_SOCKET=$(find /run/jobbers -path '*VICTIM*' -name notify 2>/dev/null | head -n 1)
@@ -185,7 +185,8 @@ def test_forged_notifications_are_refused(machine):
 import os, socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.sendto(b"STATUS=forged\\nX_JOBBERS_PROGRESS=99", os.environ["NOTIFY_SOCKET"])
-END""".replace("VICTIM", victim))
+END
+        touch ~/forged""".replace("VICTIM", victim))
     forged = machine.run("forger")
     assert forged["status"] == "completed", forged     # it could send; it is the receiver that does not listen
     record = machine.final(victim)
