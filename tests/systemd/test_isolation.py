@@ -68,7 +68,7 @@ def test_others_cannot_use_the_launcher(machine):
 
 
 def test_a_task_reaches_nothing_of_others(machine):
-    machine.define("other", 'echo \'{"secret": 1}\' >$JOBBERS_RESULT; sleep 20', User="alice")
+    machine.define("other", 'echo \'{"secret": 1}\' >$JOBBERS_RESULT; sleep 600', User="alice")
     other = machine.submit("other")
     machine.started(other)
     machine.wait(f"[ -s /run/jobbers/attempts/{other}.1/work/result ]")
