@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/cgroup-keep.h"
 #include "launch/wire.h"
 
 /* ── limits ── */
@@ -79,19 +80,32 @@ static int leaf_make(Containment *c, char **ret_sentence) {
         return r;
 }
 
+/* One that is not measured, of a task that could not make anything in it, says nothing about its last attempt. */
+static bool cgroup_may_be_kept(const Job *job) {
+        const CgroupBase *base = job->cgroup_base;
+        return job->cgroup_keep && job->place->privileged && job->user->uid != 0 && !base->has_memory && !base->has_cpu && !base->has_io && !base->has_pids;
+}
+
 static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
         const CgroupBase *base = c->job->cgroup_base;
-        _cleanup_free_ char *path = str_new("%s/%s", base->path, dir->key);
         int r;
 
-        c->cgroup_name = str_new("%s/%s", base->name, dir->key);
+        c->parent_fd = base->fd;
+        if (cgroup_may_be_kept(c->job) && cgroup_keep_take(c->job->cgroup_keep, base) >= 0) {
+                c->keep = c->job->cgroup_keep;
+                c->cgroup_fd = c->keep->fd;
+                c->events_fd = c->keep->events_fd;
+                snprintf(c->key, sizeof c->key, "%s", c->keep->name);
+        } else {
+                snprintf(c->key, sizeof c->key, "%s", dir->key);
+                r = leaf_make(c, ret_sentence);
+                if (r < 0)
+                        return r;
+        }
+        _cleanup_free_ char *path = str_new("%s/%s", base->path, c->key);
+        c->cgroup_name = str_new("%s/%s", base->name, c->key);
         if (!path || !c->cgroup_name)
                 return -ENOMEM;
-        snprintf(c->key, sizeof c->key, "%s", dir->key);
-        c->parent_fd = base->fd;
-        r = leaf_make(c, ret_sentence);
-        if (r < 0)
-                return r;
         c->has_memory = base->has_memory;
         c->has_cpu = base->has_cpu;
         c->has_io = base->has_io;
@@ -162,6 +176,7 @@ static void cgroup_signal_all(Containment *c, int signal) {
 }
 
 static void cgroup_kill_all(Containment *c) {
+        c->used_up = true;
         (void) cgroup_kill(c->cgroup_fd);
 }
 
@@ -190,6 +205,7 @@ static int cgroup_is_empty(Containment *c, bool no_children) {
                 c->events_fd = fd;
         }
         int r = cgroup_populated(c->events_fd);
+        c->proven_empty = r == 0;
         return r < 0 ? r : r == 0;
 }
 
@@ -233,6 +249,12 @@ static void cgroup_account(Containment *c, ExitRecord *record) {
 }
 
 static void cgroup_cleanup(Containment *c) {
+        if (c->keep) {
+                c->cgroup_fd = c->events_fd = -1;
+                if (c->used_up || (!c->proven_empty && cgroup_populated(c->keep->events_fd) != 0))
+                        cgroup_keep_done(c->keep, c->job->cgroup_base);
+                c->keep = NULL;
+        }
         c->events_fd = fd_close(c->events_fd);
         if (c->cgroup_fd >= 0) {
                 int r = cgroup_remove(c->parent_fd, c->key);

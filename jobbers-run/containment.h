@@ -47,6 +47,8 @@ struct Containment {
         bool scope;
         int parent_fd;                          /* of the attempt's own cgroup: borrowed base, or the scope's */
         int cgroup_fd, events_fd;
+        struct CgroupKeep *keep;                /* whose descriptors these are; NULL: our own */
+        bool used_up, proven_empty;             /* it was killed: not for another attempt; nobody is in it any more */
         char *cgroup_name;                      /* as in /proc/PID/cgroup */
         bool has_memory, has_cpu, has_io, has_pids;
         /* pidns */

@@ -9,6 +9,7 @@
 
 struct ContainmentDriver;
 struct CgroupBase;
+struct CgroupKeep;
 
 typedef enum OutputKind {
         OUTPUT_FILE,            /* log_dir/ID.log, capped */
@@ -24,6 +25,7 @@ typedef struct Job {
         const RunUser *user;
         const struct ContainmentDriver *driver;
         const struct CgroupBase *cgroup_base;   /* NULL without one */
+        struct CgroupKeep *cgroup_keep;         /* where the supervisor may take another attempt; borrowed, NULL without */
         Ulid task_id;
         unsigned attempt, retry_attempt;
         char queue[NAME_LEN_MAX + 1];

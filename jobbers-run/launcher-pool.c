@@ -172,7 +172,7 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
         }
 }
 
-void pool_work(Launcher *l, int sock) {
+void pool_work(Launcher *l, int sock, CgroupKeep *keep) {
         for (;;) {
                 LauncherRequest q;
                 _cleanup_free_ char *sentence = NULL;
@@ -188,6 +188,7 @@ void pool_work(Launcher *l, int sock) {
                 if (!d || launcher_job(l, &q, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
                         return;
                 job.pool_fd = sock;
+                job.cgroup_keep = keep;
                 if (!supervisor_run(&job))
                         return;
         }

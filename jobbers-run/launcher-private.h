@@ -11,7 +11,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
-#include "jobbers-run/cgroup.h"
+#include "jobbers-run/cgroup-keep.h"
 #include "jobbers-run/containment.h"
 #include "jobbers-run/place.h"
 #include "jobbers-run/user.h"
@@ -77,7 +77,7 @@ int pool_add(Launcher *l);
 /* The parent's part after the fork. */
 void pool_forked(Launcher *l, int child_sock, bool success);
 /* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
-void pool_work(Launcher *l, int sock);
+void pool_work(Launcher *l, int sock, CgroupKeep *keep);
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

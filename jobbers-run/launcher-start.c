@@ -128,11 +128,15 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
 }
 
 static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock) {
+        CgroupKeep keep = CGROUP_KEEP_INIT;
         launcher_close_fds(l);
         supervisor_prepare();
         job->pool_fd = pool_sock;
+        if (pool_sock >= 0)
+                job->cgroup_keep = &keep;
         if (supervisor_run(job))
-                pool_work(l, pool_sock);
+                pool_work(l, pool_sock, &keep);
+        cgroup_keep_done(&keep, &l->base);
         process_leave(0);
 }
 

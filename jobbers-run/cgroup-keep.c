@@ -1,0 +1,52 @@
+/* cgroup-keep.c: named after its supervisor, by number and start time, so that no name is ever used twice: a `kill` that comes late finds
+ * nothing, and not somebody else's attempt. */
+#include "jobbers-run/cgroup-keep.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/process.h"
+
+int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
+        if (k->fd >= 0)
+                return 0;
+        snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), process_start_time(0));
+        if (mkdirat(base->fd, k->name, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        k->fd = openat(base->fd, k->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r = k->fd < 0 ? -errno : cgroup_open_events(k->fd);
+        if (r < 0) {
+                cgroup_keep_done(k, base);
+                return r;
+        }
+        k->events_fd = r;
+        return 0;
+}
+
+void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base) {
+        k->events_fd = fd_close(k->events_fd);
+        k->fd = fd_close(k->fd);
+        if (k->name[0])
+                (void) cgroup_remove(base->fd, k->name);
+        k->name[0] = '\0';
+}
+
+void cgroup_keep_sweep(const CgroupBase *base) {
+        int copy = base->fd < 0 ? -1 : openat(base->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+        if (!dir) {
+                fd_close(copy);
+                return;
+        }
+        for (struct dirent *e; (e = readdir(dir));) {
+                unsigned long long start_time;
+                int pid;
+                if (sscanf(e->d_name, "s%d-%llu", &pid, &start_time) == 2 && process_start_time((pid_t) pid) != start_time)
+                        (void) cgroup_remove(base->fd, e->d_name);
+        }
+        closedir(dir);
+}
