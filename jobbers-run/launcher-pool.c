@@ -1,5 +1,6 @@
-/* launcher-pool.c: supervisors that have done their attempt and take another. Each is at the other end of a socketpair: one byte up says "idle",
- * a request with its descriptors down is the next attempt.
+/* launcher-pool.c: supervisors that have done their attempt and take another. Each is at the other end of a socketpair: a request with its
+ * descriptors down is the next attempt. That it has nothing to do it says in a byte of shared memory, which is looked at when there is a
+ * start: nobody has to be woken for it.
  *
  * A supervisor takes another attempt only if the last one left nothing in it (supervisor.h). It knows the definitions of its birth, so
  * all go when those are read again; and it goes after a while without work, so that an idle host has none of them. It is always told to
@@ -7,7 +8,9 @@
 #include "jobbers-run/launcher-private.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,9 +28,9 @@ typedef struct Worker {
         Launcher *launcher;
         int sock;
         sd_event_source *io;
-        bool idle;
+        _Atomic bool *idle;
         unsigned generation;
-        usec_t idle_since;              /* boot */
+        usec_t unused_since;            /* boot; 0: it was not seen idle yet */
 } Worker;
 
 static Worker *worker_free(Worker *w) {
@@ -40,35 +43,26 @@ static Worker *worker_free(Worker *w) {
 }
 
 static int on_worker(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        Worker *w = userdata;
-        Launcher *l = w->launcher;
-        char byte;
-        ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return 0;
-        if (n <= 0 || w->generation != l->generation) {
-                worker_free(w);
-                return 0;
-        }
-        /* In front: the one whose memory is warm is the next to work, and those not needed grow old. */
-        w->idle = true;
-        w->idle_since = clock_boot();
-        link_remove(&w->link);
-        w->link.next = l->workers.next;
-        w->link.prev = &l->workers;
-        l->workers.next->prev = &w->link;
-        l->workers.next = &w->link;
+        worker_free(userdata);          /* it never says anything: this is its end */
         return 0;
+}
+
+/* Those of earlier definitions go, and those not needed for a while. */
+static void pool_clean(Launcher *l, usec_t now) {
+        LIST_FOREACH(i, &l->workers) {
+                Worker *w = CONTAINER_OF(i, Worker, link);
+                if (!atomic_load(w->idle))
+                        continue;
+                if (w->unused_since == 0)
+                        w->unused_since = now;
+                if (w->generation != l->generation || now - w->unused_since >= RETIRE_AFTER)
+                        worker_free(w);
+        }
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Launcher *l = userdata;
-        usec_t now = clock_boot();
-        LIST_FOREACH(i, &l->workers) {
-                Worker *w = CONTAINER_OF(i, Worker, link);
-                if (w->idle && now - w->idle_since >= RETIRE_AFTER)
-                        worker_free(w);
-        }
+        pool_clean(l, clock_boot());
         if (l->n_workers > 0) {
                 (void) sd_event_source_set_time_relative(s, RETIRE_AFTER);
                 (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -77,17 +71,17 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 int pool_open(Launcher *l) {
+        void *shared = mmap(NULL, WORKERS_MAX * sizeof *l->idle, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED)
+                return log_error_errno(errno, "cannot map memory");
+        l->idle = shared;
         int r = sd_event_add_time_relative(l->event, &l->pool_timer, CLOCK_BOOTTIME, 0, USEC_PER_SEC, on_timer, l);
         return r < 0 ? log_error_errno(r, "cannot make a timer") : 0;
 }
 
 void pool_renew(Launcher *l) {
         l->generation++;
-        LIST_FOREACH(i, &l->workers) {
-                Worker *w = CONTAINER_OF(i, Worker, link);
-                if (w->idle)
-                        worker_free(w);
-        }
+        pool_clean(l, clock_boot());
 }
 
 void pool_close(Launcher *l) {
@@ -96,7 +90,7 @@ void pool_close(Launcher *l) {
         l->pool_timer = sd_event_source_disable_unref(l->pool_timer);
         LIST_FOREACH(i, &l->workers) {
                 Worker *w = CONTAINER_OF(i, Worker, link);
-                if (w->idle && n < ARRAY_SIZE(p)) {
+                if (atomic_load(w->idle) && n < ARRAY_SIZE(p)) {
                         (void) shutdown(w->sock, SHUT_WR);
                         p[n++] = (struct pollfd) { .fd = w->sock };
                 }
@@ -125,22 +119,37 @@ bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         const int fds[] = { parameters_fd, channel_fd, l->lock_fd };
         LIST_FOREACH(i, &l->workers) {
                 Worker *w = CONTAINER_OF(i, Worker, link);
-                if (!w->idle)
-                        return false;   /* nor are those behind it */
-                if (fd_send(w->sock, q, sizeof *q, fds, ARRAY_SIZE(fds), MSG_DONTWAIT) >= 0) {
-                        w->idle = false;
-                        link_remove(&w->link);
-                        list_append(&l->workers, &w->link);
-                        return true;
+                if (!atomic_load(w->idle) || w->generation != l->generation)
+                        continue;
+                atomic_store(w->idle, false);   /* before it can say so again */
+                if (fd_send(w->sock, q, sizeof *q, fds, ARRAY_SIZE(fds), MSG_DONTWAIT) < 0) {
+                        worker_free(w);         /* somebody killed it */
+                        continue;
                 }
-                worker_free(w);         /* somebody killed it */
+                /* In front: the one whose memory is warm is the next to work, and those not needed grow old. */
+                w->unused_since = 0;
+                link_remove(&w->link);
+                list_append(l->workers.next, &w->link);
+                return true;
         }
         return false;
 }
 
-int pool_add(Launcher *l) {
+/* A byte that no worker has. */
+static _Atomic bool *idle_find(Launcher *l) {
+        bool used[WORKERS_MAX] = {};
+        LIST_FOREACH(i, &l->workers)
+                used[CONTAINER_OF(i, Worker, link)->idle - l->idle] = true;
+        for (size_t i = 0; i < WORKERS_MAX; i++)
+                if (!used[i])
+                        return l->idle + i;
+        return NULL;
+}
+
+int pool_add(Launcher *l, _Atomic bool **ret_idle) {
         int pair[2];
-        if (l->n_workers >= WORKERS_MAX || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        _Atomic bool *idle = idle_find(l);
+        if (!idle || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -1;
         Worker *w = calloc(1, sizeof *w);
         if (!w) {
@@ -148,9 +157,11 @@ int pool_add(Launcher *l) {
                 close(pair[1]);
                 return -1;
         }
-        *w = (Worker) { .launcher = l, .sock = pair[0], .generation = l->generation };
-        list_append(&l->workers, &w->link);
+        atomic_store(idle, false);
+        *w = (Worker) { .launcher = l, .sock = pair[0], .idle = idle, .generation = l->generation };
+        list_append(l->workers.next, &w->link);
         l->n_workers++;
+        *ret_idle = idle;
         return pair[1];
 }
 
@@ -158,13 +169,11 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
         if (child_sock < 0)
                 return;
         fd_close(child_sock);
-        Worker *w = CONTAINER_OF(l->workers.prev, Worker, link);        /* pool_add put it there */
+        Worker *w = CONTAINER_OF(l->workers.next, Worker, link);        /* pool_add put it there */
         if (!success || sd_event_add_io(l->event, &w->io, w->sock, EPOLLIN, on_worker, w) < 0) {
                 worker_free(w);
                 return;
         }
-        /* Who has become idle is known before the request that could use it is looked at. */
-        (void) sd_event_source_set_priority(w->io, SD_EVENT_PRIORITY_IMPORTANT);
         int enabled;
         if (sd_event_source_get_enabled(l->pool_timer, &enabled) >= 0 && enabled == SD_EVENT_OFF) {
                 (void) sd_event_source_set_time_relative(l->pool_timer, RETIRE_AFTER);
@@ -172,7 +181,7 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
         }
 }
 
-void pool_work(Launcher *l, int sock, CgroupKeep *keep) {
+void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep) {
         for (;;) {
                 LauncherRequest q;
                 _cleanup_free_ char *sentence = NULL;
@@ -187,7 +196,7 @@ void pool_work(Launcher *l, int sock, CgroupKeep *keep) {
                 Definition *d = definition_set_get_hash(l->definitions, q.definition_hash);
                 if (!d || launcher_job(l, &q, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
                         return;
-                job.pool_fd = sock;
+                job.idle = idle;
                 job.cgroup_keep = keep;
                 if (!supervisor_run(&job))
                         return;

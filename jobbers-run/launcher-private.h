@@ -42,7 +42,8 @@ typedef struct Launcher {
         bool greeted;
         uint64_t connection;                    /* number of the present one: late answers to an earlier one are dropped */
         Link kills;                             /* of Kill */
-        Link workers;                           /* of Worker, idle ones first */
+        Link workers;                           /* of Worker, the one that was used last first */
+        _Atomic bool *idle;                     /* one for each worker, in memory shared with them */
         unsigned n_workers;
         unsigned generation;                    /* of the definitions: forks know those of their birth */
         sd_event_source *pool_timer;
@@ -72,12 +73,13 @@ void pool_close_fds(Launcher *l);                       /* in a fork */
 void pool_renew(Launcher *l);                           /* the definitions have changed */
 /* Gives the attempt to an idle supervisor: true when one has it. */
 bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
-/* Before a fork: the socket by which the child will ask for more, -1 for none: it then ends after its attempt. */
-int pool_add(Launcher *l);
+/* Before a fork: the socket by which the child will get more, and where it says that it has nothing to do. -1 for none: it then ends after its
+ * attempt. */
+int pool_add(Launcher *l, _Atomic bool **ret_idle);
 /* The parent's part after the fork. */
 void pool_forked(Launcher *l, int child_sock, bool success);
 /* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
-void pool_work(Launcher *l, int sock, CgroupKeep *keep);
+void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep);
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

@@ -118,7 +118,6 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
                 .parameters_fd = parameters_fd,
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
-                .pool_fd = -1,
                 .reset_oom_score = l->oom_protected || (scope && l->place.privileged),
                 .output = output_kind(l, scope),
                 .output_fd = -1,
@@ -127,27 +126,28 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
         return 0;
 }
 
-static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock) {
+static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock, _Atomic bool *idle) {
         CgroupKeep keep = CGROUP_KEEP_INIT;
         launcher_close_fds(l);
         supervisor_prepare();
-        job->pool_fd = pool_sock;
-        if (pool_sock >= 0)
+        job->idle = idle;
+        if (idle)
                 job->cgroup_keep = &keep;
         if (supervisor_run(job))
-                pool_work(l, pool_sock, &keep);
+                pool_work(l, pool_sock, idle, &keep);
         cgroup_keep_done(&keep, &l->base);
         process_leave(0);
 }
 
 static int supervisor_fork(Launcher *l, Job *job, bool scope, pid_t *ret) {
-        int sock = scope || !job->driver->reusable ? -1 : pool_add(l);
+        _Atomic bool *idle = NULL;
+        int sock = scope || !job->driver->reusable ? -1 : pool_add(l, &idle);
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         if (l->scopes)
                 scopes_before_fork(l->scopes);
         pid_t pid = fork();
         if (pid == 0)
-                supervisor_main(l, job, sock);
+                supervisor_main(l, job, sock, idle);
         int r = pid < 0 ? -errno : 0;
         pool_forked(l, sock, r >= 0);
         *ret = pid;

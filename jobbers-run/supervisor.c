@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -311,8 +312,9 @@ bool supervisor_run(const Job *job) {
         record_file_close(&s.file);
         exit_record_done(&s.record);
         fd_close(s.term_fd);
-        bool reusable = job->pool_fd >= 0 && s.box.driver->reusable && s.no_children && s.dir.clean && !s.uplink.adopted &&
-                        send(job->pool_fd, "i", 1, MSG_NOSIGNAL) >= 0;
+        bool reusable = job->idle && s.box.driver->reusable && s.no_children && s.dir.clean && !s.uplink.adopted;
+        if (reusable)
+                atomic_store(job->idle, true);
         uplink_close(&s.uplink);
         return reusable;
 }

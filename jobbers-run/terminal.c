@@ -319,7 +319,6 @@ int terminal_run(const Settings *settings, char **words, size_t n_words) {
                 .attempt = 1,
                 .queue = "default",
                 .lock_fd = -1,
-                .pool_fd = -1,
                 .output = OUTPUT_DESCRIPTOR,
                 .output_fd = STDERR_FILENO,
         };
