@@ -204,9 +204,11 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
         /* The directory first: as long as there is a record, somebody will ask for this again. A living supervisor removes it itself. */
         if (faccessat(l->place.attempts_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
                 r = fd_remove_tree_at(l->place.attempts_fd, key);
-        if (unlinkat(l->place.records_fd, started, 0) < 0 && errno != ENOENT)
+        /* The one becomes the other: when the record is there, the proof of its start is not. */
+        if (unlinkat(l->place.records_fd, key, 0) < 0 &&
+            (errno != ENOENT || (unlinkat(l->place.records_fd, started, 0) < 0 && errno != ENOENT)))
                 r = -errno;
-        if (unlinkat(l->place.records_fd, key, 0) < 0 && errno != ENOENT)
-                r = -errno;
+        if (r < 0)
+                log_task(&(LogTask) { .id = &q->task_id, .attempt = q->attempt }, LOG_WARNING, r, "its files cannot be removed");
         launcher_reply(l, q, r, r < 0 ? "its files cannot be removed" : NULL);
 }

@@ -26,7 +26,7 @@
 
 void launcher_reply(Launcher *l, const LauncherRequest *q, int result, const char *text) {
         LauncherReply reply = { .verb = q->verb, .cookie = q->cookie, .result = result };
-        if (l->conn_fd < 0)
+        if (l->conn_fd < 0 || q->cookie == 0)
                 return;
         if (text)
                 snprintf(reply.text, sizeof reply.text, "%s", text);

@@ -15,7 +15,7 @@ typedef struct RecordFile {
 
 #define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .fd = -1 })
 
-/* Creates ID.n.started with its space preallocated. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
+/* Creates ID.n.started with the space that its record will need. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key);
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);

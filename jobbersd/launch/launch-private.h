@@ -10,8 +10,8 @@
 #include "base/list.h"
 #include "launch/launch.h"
 
-/* A request on its way: in `queue` until it is sent, then (all but `start`) in `sent` until it is answered, so that a launcher which is
- * restarted gets it again; every verb but `start` may be repeated. */
+/* A request on its way: in `queue` until it is sent, then (all but `start` and `forget`) in `sent` until it is answered, so that a launcher
+ * which is restarted gets it again; all of these may be repeated. */
 typedef struct Request {
         Link link;
         LauncherRequest body;

@@ -74,7 +74,9 @@ static int request_send(Launch *l, Request *q) {
         if (is_start) {
                 q->attempt->start_cookie = q->body.cookie;
                 launch_request_free(q);
-        } else
+        } else if (q->body.cookie == 0)
+                launch_request_free(q);         /* nobody will answer it */
+        else
                 list_append(&l->sent, &q->link);
         return 0;
 }
@@ -198,9 +200,6 @@ static void on_reply(Launch *l, const LauncherReply *reply) {
                 log_warning_errno(reply->result, "the launcher could not read the task definitions: %s", reply->text);
         else if (reply->result < 0 && body.verb == LAUNCHER_SLICE)
                 log_warning_errno(reply->result, "the limits of queue %s could not be set: %s", body.queue, reply->text);
-        else if (reply->result < 0 && reply->result != -ENOENT)
-                log_task(&(LogTask) { .id = &body.task_id, .attempt = body.attempt }, LOG_WARNING, reply->result,
-                         "its files could not be removed: %s", reply->text);
 }
 
 void launch_read_replies(Launch *l) {
@@ -457,6 +456,7 @@ int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt) {
         Request *q = launch_request_new(l, LAUNCHER_FORGET, task_id, attempt);
         if (!q)
                 return -ENOMEM;
+        q->body.cookie = 0;
         launch_request_put(l, q);
         return 0;
 }

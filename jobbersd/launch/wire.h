@@ -6,7 +6,8 @@
  *
  * The launcher answers `start` only when it has something to say: a refusal (result < 0), or in scope mode that the scope holds the
  * supervisor (result 0). In subprocess mode a start that succeeds is silent: the daemon has queued GO in the channel beforehand.
- * Every other verb is answered.
+ * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which comes with every task. What is
+ * lost with a connection is found by the sweep that follows the next hello.
  *
  * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon per launch, or a connection to `control` in the attempt's directory
  * (SOCK_SEQPACKET listener) by the next daemon; datagrams of "KEY=VALUE\n" lines (unknown keys are skipped on both sides):
@@ -30,7 +31,7 @@
  *       parameters               0444, the launcher's uid: JOBBERS_PARAMETERS, and standard input
  *       notify                   NOTIFY_SOCKET, datagrams
  *       result                   JOBBERS_RESULT, made by the task
- *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, 4 KiB preallocated: proof that it may have run
+ *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former
  *
  * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
@@ -63,7 +64,7 @@ typedef enum LauncherVerb {
 
 typedef struct LauncherRequest {
         uint32_t verb;
-        uint32_t cookie;                /* comes back in the reply */
+        uint32_t cookie;                /* comes back in the reply; 0: no reply is wanted */
         Ulid task_id;
         uint32_t attempt;
         uint32_t retry_attempt;

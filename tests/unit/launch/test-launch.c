@@ -346,9 +346,9 @@ static void full_socket(void **state) {
                 assert_int_equal(r, 0);
                 assert_int_equal(q.verb, LAUNCHER_FORGET);
                 assert_int_equal(q.attempt, ++n);
-                peer_reply(f, q.verb, q.cookie, 0, "");
+                assert_int_equal(q.cookie, 0);          /* and no answer is awaited */
         }
-        UNTIL(f, list_empty(&f->launch->sent));
+        assert_true(list_empty(&f->launch->sent));
         assert_true(list_empty(&f->launch->queue));
         assert_false(f->launch->wants_out);
 }
@@ -496,10 +496,16 @@ static void service_comes_and_goes(void **state) {
         peer_expect_reload(f);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.verb, LAUNCHER_FORGET);
-        cookie = q.cookie;
         assert_int_equal(launch_forget(f->launch, &f->id, 2), 0);
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        assert_int_equal(launch_reload(f->launch), 0);
+        assert_int_equal(launch_reload(f->launch), 0);
+        assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
+        assert_int_equal(q.verb, LAUNCHER_RELOAD);
+        cookie = q.cookie;
 
-        /* Restarted without having answered: asked again, in order; a start that was lost in its socket never ran. */
+        /* Restarted without having answered: asked again, in order, but for what the sweep after the hello does anyway; a start that was lost in its
+         * socket never ran. */
         start(f);
         service_accept(f, listener);            /* closes the old connection */
         UNTIL(f, f->n_ended == 1);
@@ -511,7 +517,7 @@ static void service_comes_and_goes(void **state) {
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.cookie, cookie);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
-        assert_int_equal(q.attempt, 2);
+        assert_int_equal(q.cookie, cookie + 1);
         assert_int_equal(peer_receive(f, &q, &parameters, &channel), -EAGAIN);
 }
 
