@@ -227,6 +227,11 @@ int output_open(Output *o, const Job *job) {
 }
 
 void output_started(Output *o) {
+        if (o->kind == OUTPUT_DESCRIPTOR)
+                o->task_fd = fd_close(o->task_fd);
+}
+
+void output_main_ended(Output *o) {
         if (o->kind != OUTPUT_JOURNAL_STREAM)
                 o->task_fd = fd_close(o->task_fd);
 }

@@ -10,7 +10,7 @@
 typedef struct Output {
         const Job *job;
         OutputKind kind;
-        int task_fd;            /* for the child; ours is closed by output_started, the journal's at the end */
+        int task_fd;            /* for the child; ours is closed by output_started or output_main_ended, the journal's at the end */
         int read_fd;            /* of the pipe, -1 without one or at its end */
         int file_fd;            /* opened on the first byte */
         bool file_failed;
@@ -24,7 +24,10 @@ typedef struct Output {
 #define OUTPUT_INIT ((Output) { .task_fd = -1, .read_fd = -1, .file_fd = -1 })
 
 int output_open(Output *o, const Job *job);
-void output_started(Output *o);                 /* the child has its copy */
+/* The child has its copy. Ours of a pipe is closed when the main process has ended: else the end of the pipe, which comes with it, would wake us
+ * for nothing a moment earlier. */
+void output_started(Output *o);
+void output_main_ended(Output *o);
 /* Moves what is there, at most one buffer full. 1 if it moved some, 0 if there was nothing or it is over. */
 int output_pump(Output *o);
 /* The attempt's cgroup is empty: moves all that is left and closes. */

@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/message-id.h"
+#include "base/str.h"
 #include "jobbers-run/notify.h"
 #include "jobbers-run/passed.h"
 #include "jobbers-run/supervisor-private.h"
@@ -130,6 +131,7 @@ static void reap(Supervisor *s) {
                         s->box.main_pid = 0;
                         s->main_ended = true;
                         s->wait_status = status;
+                        output_main_ended(&s->output);
                         /* It may have got its SIGTERM a moment before we get ours. */
                         if (s->stop == STOP_NONE && scope_is_stopped(s, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 100 : 0))
                                 s->stop = STOP_SHUTDOWN;
@@ -253,9 +255,13 @@ void supervisor_prepare(void) {
 }
 
 static void name_set(const Job *job) {
-        char name[16];
+        static char last[16];           /* the process has one name */
+        char name[sizeof last];
         snprintf(name, sizeof name, "sv:%s", job->definition->name);
+        if (STREQ(name, last))
+                return;
         (void) prctl(PR_SET_NAME, name);
+        memcpy(last, name, sizeof last);
 }
 
 bool supervisor_run(const Job *job) {

@@ -21,17 +21,17 @@ void fd_close_p(int *fd) {
         *fd = fd_close(*fd);
 }
 
-int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
+/* `expected`: how much there probably is. */
+static int read_all(int fd, size_t max, size_t expected, char **ret, size_t *ret_len) {
         _cleanup_free_ char *buf = NULL;
         size_t len = 0, cap = 1024, most;
-        struct stat st;
         ssize_t k;
 
         /* One byte more than allowed shows that there is more; and one for the NUL. */
         if (__builtin_add_overflow(max, 2, &most))
                 return -EINVAL;
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t) st.st_size < max)
-                cap = MAX(cap, (size_t) st.st_size + 2);
+        if (expected < max)
+                cap = MAX(cap, expected + 2);
         cap = MIN(cap, most);
         buf = malloc(cap);
         if (!buf)
@@ -66,6 +66,12 @@ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
         return 0;
 }
 
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
+        struct stat st;
+        bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+        return read_all(fd, max, regular ? (size_t) st.st_size : 0, ret, ret_len);
+}
+
 int fd_read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len) {
         _cleanup_close_ int fd = -1;
         struct stat st;
@@ -80,7 +86,7 @@ int fd_read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t
                 return -EINVAL;
         if (st.st_size > 0 && (uint64_t) st.st_size > max)
                 return -EFBIG;
-        return fd_read_all(fd, max, ret, ret_len);
+        return read_all(fd, max, (size_t) st.st_size, ret, ret_len);
 }
 
 int fd_write_all(int fd, const void *data, size_t n) {

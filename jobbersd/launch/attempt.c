@@ -19,6 +19,7 @@
 #define RETRY_MAX (10 * USEC_PER_SEC)
 #define STOP_RETRY (50 * USEC_PER_MSEC)
 #define KILL_RETRY (250 * USEC_PER_MSEC)
+#define PARAMETERS_KEPT 4096
 
 char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, char buf[static ATTEMPT_NAME_MAX]) {
         char id_str[ULID_STR_MAX];
@@ -304,12 +305,30 @@ static int parameters_seal(const char *text) {
         return TAKE_FD(fd);
 }
 
+/* Many tasks have the parameters of the one before, above all none: one memory serves them all, since nobody can change it. */
+static int parameters_get(Launch *l, const char *text) {
+        if (l->parameters_fd < 0 || !STREQ(text, l->parameters)) {
+                _cleanup_close_ int fd = parameters_seal(text);
+                if (fd < 0)
+                        return fd;
+                char *copy = strlen(text) <= PARAMETERS_KEPT ? strdup(text) : NULL;
+                if (!copy)
+                        return TAKE_FD(fd);
+                fd_close(l->parameters_fd);
+                free(l->parameters);
+                l->parameters_fd = TAKE_FD(fd);
+                l->parameters = copy;
+        }
+        int fd = fcntl(l->parameters_fd, F_DUPFD_CLOEXEC, 3);
+        return fd < 0 ? -errno : fd;
+}
+
 int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret) {
         _cleanup_close_ int parameters = -1, ours = -1, theirs = -1;
         const Definition *d = start->definition;
         int pair[2], r;
 
-        parameters = parameters_seal(start->parameters ? start->parameters : "{}");
+        parameters = parameters_get(l, start->parameters ? start->parameters : "{}");
         if (parameters < 0)
                 return parameters;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)

@@ -38,6 +38,8 @@ struct Launch {
         Link attempts;                  /* LaunchAttempt.link */
         Link ended;                     /* LaunchAttempt.ended_link: outcomes to be told */
         int record_fd;                  /* of record_dir, -1 until it exists */
+        int parameters_fd;              /* the parameters of the last start, sealed; -1 without */
+        char *parameters;
 };
 
 typedef enum AttemptState {

@@ -358,7 +358,7 @@ static Launch *launch_alloc(const Settings *settings) {
         if (!l)
                 return NULL;
         l->settings = settings;
-        l->sock = l->child_pidfd = l->record_fd = -1;
+        l->sock = l->child_pidfd = l->record_fd = l->parameters_fd = -1;
         link_init(&l->queue);
         link_init(&l->sent);
         link_init(&l->attempts);
@@ -432,6 +432,8 @@ void launch_free(Launch *l) {
         sd_event_unref(l->event);
         fd_close(l->sock);
         fd_close(l->record_fd);
+        fd_close(l->parameters_fd);
+        free(l->parameters);
         if (l->child > 0) {
                 /* It leaves at the end of the connection; nobody else would collect it. */
                 struct pollfd p = { .fd = l->child_pidfd, .events = POLLIN };
