@@ -14,9 +14,15 @@
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
         if (k->fd >= 0)
                 return 0;
-        snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), process_start_time(0));
-        if (mkdirat(base->fd, k->name, 0755) < 0 && errno != EEXIST)
-                return -errno;
+        unsigned long long start_time = process_start_time(0);
+        if (start_time == 0)
+                return -EAGAIN;         /* no descriptors, for example */
+        snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), start_time);
+        if (mkdirat(base->fd, k->name, 0755) < 0 && errno != EEXIST) {
+                int r = -errno;
+                k->name[0] = '\0';
+                return r;
+        }
         k->fd = openat(base->fd, k->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int r = k->fd < 0 ? -errno : cgroup_open_events(k->fd);
         if (r < 0) {

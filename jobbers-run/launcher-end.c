@@ -205,7 +205,8 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
         if (faccessat(l->place.attempts_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
                 r = fd_remove_tree_at(l->place.attempts_fd, key);
         /* The one becomes the other: when the record is there, the proof of its start is not. */
-        if (unlinkat(l->place.records_fd, key, 0) < 0 &&
+        int kept = spare_put(l, key);
+        if (kept <= 0 && unlinkat(l->place.records_fd, key, 0) < 0 &&
             (errno != ENOENT || (unlinkat(l->place.records_fd, started, 0) < 0 && errno != ENOENT)))
                 r = -errno;
         if (r < 0)

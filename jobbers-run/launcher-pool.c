@@ -115,14 +115,21 @@ void pool_close_fds(Launcher *l) {
                 fd_close(CONTAINER_OF(i, Worker, link)->sock);
 }
 
-bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd) {
+/* What a worker is sent. */
+typedef struct Order {
+        LauncherRequest request;
+        uint32_t spare;
+} Order;
+
+bool pool_hand_over(Launcher *l, const LauncherRequest *q, uint32_t spare, int parameters_fd, int channel_fd) {
+        const Order order = { .request = *q, .spare = spare };
         const int fds[] = { parameters_fd, channel_fd, l->lock_fd };
         LIST_FOREACH(i, &l->workers) {
                 Worker *w = CONTAINER_OF(i, Worker, link);
                 if (!atomic_load(w->idle) || w->generation != l->generation)
                         continue;
                 atomic_store(w->idle, false);   /* before it can say so again */
-                if (fd_send(w->sock, q, sizeof *q, fds, ARRAY_SIZE(fds), MSG_DONTWAIT) < 0) {
+                if (fd_send(w->sock, &order, sizeof order, fds, ARRAY_SIZE(fds), MSG_DONTWAIT) < 0) {
                         worker_free(w);         /* somebody killed it */
                         continue;
                 }
@@ -183,19 +190,20 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
 
 void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep) {
         for (;;) {
-                LauncherRequest q;
+                Order order;
                 _cleanup_free_ char *sentence = NULL;
                 int fds[FD_PASS_MAX];
                 size_t n_fds = 0;
                 Job job;
 
-                ssize_t n = fd_recv(sock, &q, sizeof q, fds, &n_fds, 0);
-                if (n != sizeof q || n_fds != 3)
+                ssize_t n = fd_recv(sock, &order, sizeof order, fds, &n_fds, 0);
+                if (n != sizeof order || n_fds != 3)
                         return;
                 /* The launcher has checked it against the same definitions. */
-                Definition *d = definition_set_get_hash(l->definitions, q.definition_hash);
-                if (!d || launcher_job(l, &q, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
+                Definition *d = definition_set_get_hash(l->definitions, order.request.definition_hash);
+                if (!d || launcher_job(l, &order.request, false, d, fds[0], fds[1], fds[2], &job, &sentence) < 0)
                         return;
+                job.spare = order.spare;
                 job.idle = idle;
                 job.cgroup_keep = keep;
                 if (!supervisor_run(&job))

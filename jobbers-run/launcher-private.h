@@ -3,6 +3,7 @@
  *   launcher.c         the loop, the connection, hello
  *   launcher-start.c   start: checking, finding definition and user, fork
  *   launcher-pool.c    supervisors that have done their attempt and take another
+ *   launcher-spare.c   record files that are used again
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-scope.c   scope mode: talking to systemd */
 #pragma once
@@ -25,6 +26,8 @@ typedef struct UserEntry {
         RunUser user;
 } UserEntry;
 
+#define SPARES_MAX 32
+
 typedef struct Launcher {
         const Settings *settings;
         Identity daemon;
@@ -45,6 +48,8 @@ typedef struct Launcher {
         Link workers;                           /* of Worker, the one that was used last first */
         _Atomic bool *idle;                     /* one for each worker, in memory shared with them */
         unsigned n_workers;
+        uint32_t spares[SPARES_MAX], last_spare;
+        unsigned n_spares;
         unsigned generation;                    /* of the definitions: forks know those of their birth */
         sd_event_source *pool_timer;
         int exit_status;
@@ -71,8 +76,8 @@ int pool_open(Launcher *l);
 void pool_close(Launcher *l);                           /* idle ones have ended when it returns */
 void pool_close_fds(Launcher *l);                       /* in a fork */
 void pool_renew(Launcher *l);                           /* the definitions have changed */
-/* Gives the attempt to an idle supervisor: true when one has it. */
-bool pool_hand_over(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
+/* Gives the attempt, with a spare record file or 0, to an idle supervisor: true when one has it. */
+bool pool_hand_over(Launcher *l, const LauncherRequest *q, uint32_t spare, int parameters_fd, int channel_fd);
 /* Before a fork: the socket by which the child will get more, and where it says that it has nothing to do. -1 for none: it then ends after its
  * attempt. */
 int pool_add(Launcher *l, _Atomic bool **ret_idle);
@@ -80,6 +85,13 @@ int pool_add(Launcher *l, _Atomic bool **ret_idle);
 void pool_forked(Launcher *l, int child_sock, bool success);
 /* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
 void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep);
+
+/* launcher-spare.c */
+uint32_t spare_take(Launcher *l);                       /* its number, 0 when there is none */
+void spare_give_back(Launcher *l, uint32_t number);     /* nobody was told of it */
+/* Makes a record that is not needed any more a spare: 1; 0: it is not wanted as one; -errno. */
+int spare_put(Launcher *l, const char *record);
+void spares_clear(Launcher *l);                         /* removes all there are, those of a killed launcher too */
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

@@ -198,9 +198,11 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 return;
         }
         pid_t pid = 0;
-        if (scope || !pool_hand_over(l, q, parameters, channel)) {
+        job.spare = spare_take(l);
+        if (scope || !pool_hand_over(l, q, job.spare, parameters, channel)) {
                 r = supervisor_fork(l, &job, scope, &pid);
                 if (r < 0) {
+                        spare_give_back(l, job.spare);
                         launcher_reply(l, q, r, "no process can be created for its supervisor");
                         return;
                 }

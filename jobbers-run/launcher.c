@@ -102,6 +102,7 @@ static void connection_greet(Launcher *l) {
                 connection_end(l);
                 return;
         }
+        spares_clear(l);
         LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = launcher_flags(l), .pid = getpid() };
         int r = fd_send(l->conn_fd, &hello, sizeof hello, NULL, 0, 0);
         if (r < 0)
@@ -358,6 +359,7 @@ static void base_leave(Launcher *l) {
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
         pool_close(l);
+        spares_clear(l);
         base_leave(l);
         scopes_free(l->scopes);
         sd_event_source_disable_unref(l->listen_io);

@@ -11,7 +11,37 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-#define RECORD_SPACE 4096
+/* With all of the space in it, so that nothing of its last use is left. A spare, if it is one, has its new name only after that. */
+static int head_write(int fd, const char head[static RECORD_SPACE]) {
+        ssize_t k = pwrite(fd, head, RECORD_SPACE, 0);
+        return k == RECORD_SPACE ? 0 : k < 0 ? -errno : -ENOSPC;
+}
+
+char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]) {
+        snprintf(buf, RECORD_SPARE_NAME_MAX, RECORD_SPARE_PREFIX "%u", (unsigned) number);
+        return buf;
+}
+
+void record_spare_drop(const Job *job) {
+        char name[RECORD_SPARE_NAME_MAX];
+        if (job->spare != 0)
+                (void) unlinkat(job->place->records_fd, record_spare_name(job->spare, name), 0);
+}
+
+/* 0: the spare has become ID.n.started. -EEXIST: there is one. -ENOENT: no spare that can be used. */
+static int spare_use(RecordFile *f, uint32_t number, const char *head) {
+        char name[RECORD_SPARE_NAME_MAX];
+        record_spare_name(number, name);
+        f->fd = openat(f->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        if (f->fd < 0)
+                return -ENOENT;
+        if (head_write(f->fd, head) >= 0 && renameat2(f->dir_fd, name, f->dir_fd, f->started, RENAME_NOREPLACE) >= 0)
+                return 0;
+        int r = errno == EEXIST ? -EEXIST : -ENOENT;
+        (void) unlinkat(f->dir_fd, name, 0);
+        f->fd = fd_close(f->fd);
+        return r;
+}
 
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key) {
         char head[RECORD_SPACE], id[ULID_STR_MAX];
@@ -33,11 +63,13 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key
         /* Both names: a daemon that is slow to forget must not have its record overwritten. */
         if (faccessat(dir_fd, f->final, F_OK, 0) >= 0)
                 return -EEXIST;
+        r = job->spare != 0 ? spare_use(f, job->spare, head) : -ENOENT;
+        if (r != -ENOENT)
+                return r;
         f->fd = openat(dir_fd, f->started, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
         if (f->fd < 0)
                 return -errno;
-        ssize_t k = pwrite(f->fd, head, sizeof head, 0);
-        r = k == (ssize_t) sizeof head ? 0 : k < 0 ? -errno : -ENOSPC;
+        r = head_write(f->fd, head);
         if (r < 0)
                 record_file_undo(f);
         return r;

@@ -13,9 +13,16 @@ typedef struct RecordFile {
         bool renamed;
 } RecordFile;
 
+#define RECORD_SPACE 4096                       /* what a record without a large result needs */
+/* The name of a record file that waits to be used again. */
+#define RECORD_SPARE_PREFIX "spare."
+#define RECORD_SPARE_NAME_MAX 32
+char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]);
+void record_spare_drop(const Job *job);         /* an attempt that comes to nothing has no use for its spare */
+
 #define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .fd = -1 })
 
-/* Creates ID.n.started with the space that its record will need. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
+/* Creates ID.n.started with the space that its record will need, out of the job's spare if there is one. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key);
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);

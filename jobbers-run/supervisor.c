@@ -293,6 +293,7 @@ bool supervisor_run(const Job *job) {
         if (r < 0) {
                 s.box.driver->cleanup(&s.box);
                 attempt_dir_remove(&s.dir);
+                record_spare_drop(job);
                 supervisor_release_lock(&s);
                 fd_close(job->parameters_fd);
                 uplink_close(&s.uplink);

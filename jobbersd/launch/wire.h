@@ -33,6 +33,7 @@
  *       result                   JOBBERS_RESULT, made by the task
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former
+ *   record_dir/spare.k           one that was forgotten, to become the next ID.n.started by rename
  *
  * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
  *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens record_dir anew for each

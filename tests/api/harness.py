@@ -523,7 +523,9 @@ class Daemon(Client):
         return os.listdir(self.attempts_dir) if os.path.isdir(self.attempts_dir) else []
 
     def records(self):
-        return os.listdir(self.records_dir) if os.path.isdir(self.records_dir) else []
+        """Of attempts; a running launcher keeps some files to use them again."""
+        names = os.listdir(self.records_dir) if os.path.isdir(self.records_dir) else []
+        return [n for n in names if self.process is None or not n.startswith('spare.')]
 
     def close(self, check=True):
         """Ends it and holds it to its word."""

@@ -82,6 +82,36 @@ static void test_once(void **state) {
         record_file_close(&first);
 }
 
+static void test_spare(void **state) {
+        Fixture *f = *state;
+        RecordFile r;
+        struct stat st, spare;
+        char head[64] = "";
+        _cleanup_close_ int fd = openat(f->fd, "spare.7", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        assert_int_equal(write(fd, "what an earlier one left", 24), 24);
+        assert_int_equal(fstat(fd, &spare), 0);
+
+        f->job.spare = 7;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), 0);
+        assert_true(is_there(f, KEY ".started") && !is_there(f, "spare.7"));
+        assert_int_equal(fstat(r.fd, &st), 0);
+        assert_int_equal(st.st_ino, spare.st_ino);
+        assert_int_equal(st.st_size, 4096);
+        assert_int_equal(pread(r.fd, head, 18, 0), 18);
+        assert_string_equal(head, "JOBBERS_STARTED=1\n");
+        record_file_close(&r);
+
+        /* Used up: a new one. Nor does a spare replace the proof of a start. */
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), -EEXIST);
+        fd_close(openat(f->fd, "spare.7", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(fstatat(f->fd, KEY ".started", &st, 0), 0);
+        assert_int_equal(st.st_ino, spare.st_ino);
+        f->job.spare = 8;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, "01ARZ3NDEKTSV4RRFFQ69G5FAV.4"), 0);
+        record_file_close(&r);
+}
+
 static void test_undo(void **state) {
         Fixture *f = *state;
         RecordFile r;
@@ -174,6 +204,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_begin_finish, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_large_result, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_result, setup, teardown),
