@@ -38,7 +38,7 @@ static int64_t copy_all(Store *s, StoreCopy *c, int writes) {
                 store_rollback(s);
         }
         assert_int_equal(r, 0);
-        assert_true(steps > 0);
+        assert_true(steps > 0 || writes == 0);
         return before;
 }
 
