@@ -274,9 +274,10 @@ tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c libjobbers/*.c jobbers-task/*.c)) -- $(OURFLAGS) -Isql
 
 # ── benchmarks ──
-##: no-op tasks a second beside a bare posix_spawn loop, in one run
+##: no-op tasks a second beside a bare posix_spawn loop, in one run; jobbersctl run beside curl
 bench: $(PROGRAMS)
 	@JOBBERS_BUILD=$(abspath $(B)) bench/tasks
+	@JOBBERS_BUILD=$(abspath $(B)) bench/ctl
 $(B)/bench-store: bench/bench-store.c $(call archives,store)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
