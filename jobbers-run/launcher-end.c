@@ -202,8 +202,12 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
         place_key(&q->task_id, q->attempt, key);
         snprintf(started, sizeof started, "%s.started", key);
         /* The directory first: as long as there is a record, somebody will ask for this again. A living supervisor removes it itself. */
-        if (faccessat(l->place.attempts_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
+        if (faccessat(l->place.attempts_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) >= 0) {
+                /* One that was killed after its record left its cgroup as well, empty. In a scope it is systemd's. */
+                if (l->base.fd >= 0)
+                        (void) cgroup_remove(l->base.fd, key);
                 r = fd_remove_tree_at(l->place.attempts_fd, key);
+        }
         /* The one becomes the other: when the record is there, the proof of its start is not. */
         int kept = spare_put(l, key);
         if (kept <= 0 && unlinkat(l->place.records_fd, key, 0) < 0 &&

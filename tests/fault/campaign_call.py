@@ -59,10 +59,8 @@ def scene_play(world, scene):
     for task_id in ids:
         t0 = boot()
         try:
-            # after its start, so that the kill sequence is on the way too
-            for _ in range(100):
-                if world.d.ask('GET', f'/task-status/{task_id}').json['started_at']:
-                    break
+            # after its start, so that the kill sequence is on the way too; its lane may wait for a second after the last blow
+            until(lambda: daemon_is_gone(world) or world.d.ask('GET', f'/task-status/{task_id}').json['status'] != 'submitted', 'it starts', 5)
             a = world.d.ask('POST', f'/task/{task_id}/cancel')
             world.history.add('cancel', t0, id=task_id, answer='acknowledged' if a.status == 200 else 'refused' if a.status != 503 else 'unknown')
         except Exception:
