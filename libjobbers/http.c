@@ -40,14 +40,25 @@ static char *url_of(const char *address) {
         return str_new("http://%s%s", address, port ? "" : ":8000");
 }
 
+/* What NULL stands for. */
+static char *default_socket(bool *ret_user) {
+        const char *socket = secure_getenv("JOBBERS_SOCKET");
+        if (socket && *socket)
+                return strdup(socket);
+        *ret_user = geteuid() != 0 && access(SYSTEM_SOCKET, F_OK) < 0;
+        return *ret_user ? user_socket() : strdup(SYSTEM_SOCKET);
+}
+
 int http_init(Http *h, const char *address) {
         *h = (Http) { .timeout = TIMEOUT_DEFAULT };
-        if (!address) {
-                const char *socket = secure_getenv("JOBBERS_SOCKET");
-                h->socket = strdup(socket && *socket ? socket : SYSTEM_SOCKET);
-        } else if (STREQ(address, "user"))
+        if (!address)
+                h->socket = default_socket(&h->user);
+        else if (STREQ(address, "system"))
+                h->socket = strdup(SYSTEM_SOCKET);
+        else if (STREQ(address, "user")) {
+                h->user = true;
                 h->socket = user_socket();
-        else if (strncmp(address, "unix:", 5) == 0)
+        } else if (strncmp(address, "unix:", 5) == 0)
                 h->socket = strdup(address + 5);
         else if (*address == '/')
                 h->socket = strdup(address);
@@ -58,8 +69,9 @@ int http_init(Http *h, const char *address) {
                         return -EINVAL;
                 const char *file = secure_getenv("JOBBERS_TOKEN_FILE");
                 h->base = url_of(address);
-                h->token_file = strdup(file && *file ? file : TOKEN_FILE);
-                return h->base && h->token_file ? 0 : -ENOMEM;
+                if (file && *file && !(h->token_file = strdup(file)))
+                        return -ENOMEM;
+                return h->base ? 0 : -ENOMEM;
         }
         h->base = strdup("http://localhost");
         return h->socket && h->base ? 0 : -ENOMEM;
@@ -103,13 +115,19 @@ static int header_add(Http *h, const char *header) {
         return 0;
 }
 
+/* Where no file was named and the usual one is not there, the daemon may do without a token (--no-auth), and says if not: "" then. */
 static int token_read(Http *h) {
-        _cleanup_close_ int fd = open(h->token_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        char *text;
-        int r = fd < 0 ? -errno : fd_read_all(fd, TOKEN_MAX, &text, NULL);
+        const char *path = h->token_file ? h->token_file : TOKEN_FILE;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        char *text = NULL;
+        int r = fd >= 0 ? fd_read_all(fd, TOKEN_MAX, &text, NULL) : -errno;
+        if (r == -ENOENT && !h->token_file) {
+                text = strdup("");
+                r = text ? 0 : -ENOMEM;
+        }
         if (r < 0)
                 return http_fail(h, r == -ENOMEM ? r : -EACCES, "cannot read the token in %s: %s; name another file with jobbers_client_set_token_file()",
-                                 h->token_file, strerror(-r));
+                                 path, strerror(-r));
         text[strcspn(text, "\r\n")] = '\0';
         h->token = text;
         return 0;
@@ -130,7 +148,7 @@ static int get_ready(Http *h) {
         r = header_add(h, "Content-Type: application/json");
         if (r >= 0)
                 r = header_add(h, "Expect:");           /* no asking first: it costs a round trip */
-        if (r >= 0 && !h->socket) {
+        if (r >= 0 && !h->socket && *h->token) {
                 _cleanup_free_ char *header = str_new("Authorization: Bearer %s", h->token);
                 r = header ? header_add(h, header) : -ENOMEM;
         }
@@ -146,7 +164,7 @@ static size_t collect(char *data, size_t size, size_t n, void *userdata) {
 }
 
 static int unreachable(Http *h, CURLcode code) {
-        const char *where = h->socket ? h->socket : h->base;
+        const char *where = h->socket ? h->socket : h->base, *whose = h->user ? "--user " : "";
         long os = 0;
 
         h->curl.easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &os);
@@ -166,8 +184,11 @@ static int unreachable(Http *h, CURLcode code) {
                 if (h->socket && (os == EACCES || (access(h->socket, F_OK) < 0 && errno == EACCES)))
                         return http_fail(h, -EACCES, "no right to use %s: join the group \"jobbers\" (adduser USER jobbers, then log in again)", where);
                 if (h->socket && access(h->socket, F_OK) < 0)
-                        return http_fail(h, -ECONNREFUSED, "jobbersd is not running: there is no %s; start it with: systemctl start jobbersd", where);
-                return http_fail(h, -ECONNREFUSED, "nobody answers at %s: %s; is jobbersd running?", where, os != 0 ? strerror((int) os) : "no connection");
+                        return http_fail(h, -ECONNREFUSED, "jobbersd is not running: there is no %s; start it: systemctl %sstart jobbersd", where, whose);
+                if (h->socket && os == ECONNREFUSED)
+                        return http_fail(h, -ECONNREFUSED, "jobbersd is not running: nobody listens on %s; start it: systemctl %sstart jobbersd", where, whose);
+                return http_fail(h, -ECONNREFUSED, "nobody answers at %s: %s; on that host, see: systemctl status jobbersd", where,
+                                 os != 0 ? strerror((int) os) : "no connection");
         case CURLE_GOT_NOTHING:
         case CURLE_PARTIAL_FILE:
         case CURLE_RECV_ERROR:

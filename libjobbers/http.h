@@ -11,7 +11,8 @@ typedef struct Http {
         struct curl_slist *headers;
         char *base;                     /* "http://localhost:8000"; of no meaning but needed for a socket */
         char *socket;                   /* NULL over TCP */
-        char *token, *token_file;
+        bool user;                      /* it is the calling user's own daemon */
+        char *token, *token_file;       /* "": none to send; NULL: not read yet, no file named */
         usec_t timeout;
         char *sentence;                 /* NULL: the last request went well, or there was no memory for a sentence */
 } Http;

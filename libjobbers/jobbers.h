@@ -61,8 +61,8 @@ int jobbers_state_is_final(int state);
 const char *jobbers_state_name(int state);
 
 /* A client of the daemon at `address`:
- *     NULL                    $JOBBERS_SOCKET if that is set, else the system's daemon, /run/jobbers/jobbers.sock
- *     "user"                  the calling user's own daemon (jobbersd --user)
+ *     NULL                    $JOBBERS_SOCKET if that is set, else the system's daemon; for who is not root, their own where that is not there
+ *     "system", "user"        the system's daemon (/run/jobbers/jobbers.sock); the calling user's own (jobbersd --user)
  *     "/path", "unix:/path"   a Unix socket
  *     "host", "host:port", "[v6]:port", "http://…", "https://…"   over TCP (port 8000 unless said), with a token
  * Nothing is opened yet; a daemon that is not there is reported by the first call. -EINVAL: no such kind of address; -ENOMEM. */
@@ -70,8 +70,8 @@ int jobbers_client_new(JobbersClient **ret, const char *address);
 /* NULL is fine. */
 void jobbers_client_free(JobbersClient *client);
 
-/* The token for TCP, as text or as the name of the file whose first line it is (default: $JOBBERS_TOKEN_FILE, else /etc/jobbers/token; the file
- * is read by the first call). Sockets need none. -ENOMEM, -EINVAL. */
+/* The token for TCP, as text or as the name of the file whose first line it is (default: $JOBBERS_TOKEN_FILE, else
+ * /etc/jobbers/token if it is there; the file is read by the first call). Sockets need none. -ENOMEM, -EINVAL. */
 int jobbers_client_set_token(JobbersClient *client, const char *token);
 int jobbers_client_set_token_file(JobbersClient *client, const char *path);
 /* How long a call may take from connecting to its answer; 30 s unless set. jobbers_wait() has its own. 0 is -EINVAL. */

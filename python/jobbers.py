@@ -306,6 +306,7 @@ task = Task()
 # ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SYSTEM_SOCKET = "/run/jobbers/jobbers.sock"
+TOKEN_FILE = "/etc/jobbers/token"
 FINAL_STATES = frozenset(("completed", "failed", "cancelled", "stalled", "dropped"))
 POLL_MAX = 60  # seconds that ?wait= takes at most
 PATIENCE = 30  # with a daemon that does not answer while we wait for a task
@@ -343,21 +344,26 @@ class TaskFailed(Error):
 class Client:
     """A client of jobbersd. `address`:
 
-    * None: $JOBBERS_SOCKET if that is set, else the system's daemon, /run/jobbers/jobbers.sock
-    * "user": your own daemon (jobbersd --user)
+    * None: $JOBBERS_SOCKET if that is set, else the system's daemon; for who is not root, their own where that is not there
+    * "system", "user": the system's daemon (/run/jobbers/jobbers.sock); your own (jobbersd --user)
     * "/path" or "unix:/path": a Unix socket
     * "host", "host:port", "[v6]:port", "http://…", "https://…": over TCP (port 8000 unless said), with `token`, or with the first line of
-      `token_file` ($JOBBERS_TOKEN_FILE or /etc/jobbers/token unless given)
+      `token_file` (else $JOBBERS_TOKEN_FILE, else /etc/jobbers/token if it is there)
 
     `timeout`: seconds that a call may take. Threads may share a client; each has a connection of its own."""
 
     def __init__(self, address=None, token=None, token_file=None, timeout=30):
         self.timeout, self.socket, self.url = timeout, None, None
         self._local, self._token, self._token_file = threading.local(), token, token_file
-        if address is None:
-            self.socket = os.environ.get("JOBBERS_SOCKET") or SYSTEM_SOCKET
-        elif address == "user":
-            self.socket = _user_socket()
+        if address is None and os.environ.get("JOBBERS_SOCKET"):
+            self.socket = os.environ["JOBBERS_SOCKET"]
+        elif address is None:
+            address = "user" if os.geteuid() != 0 and not os.path.exists(SYSTEM_SOCKET) else "system"
+        self._whose = "--user " if address == "user" else ""
+        if self.socket:
+            pass
+        elif address in ("system", "user"):
+            self.socket = _user_socket() if address == "user" else SYSTEM_SOCKET
         elif address.startswith(("/", "unix:")):
             self.socket = address[5:] if address.startswith("unix:") else address
         else:
@@ -536,7 +542,8 @@ class Client:
     def _send(self, connection, method, path, body):
         headers = {}
         if self.url:
-            headers["Authorization"] = "Bearer " + self._token_text()
+            if self._token_text():
+                headers["Authorization"] = "Bearer " + self._token_text()
             path = self.url.path.rstrip("/") + path
         data = None
         if body is not None:
@@ -547,11 +554,16 @@ class Client:
 
     def _token_text(self):
         if self._token is None:
-            path = self._token_file or os.environ.get("JOBBERS_TOKEN_FILE") or "/etc/jobbers/token"
+            named = self._token_file or os.environ.get("JOBBERS_TOKEN_FILE")
+            path = named or TOKEN_FILE
             try:
                 with open(path, encoding="utf-8") as f:
                     self._token = f.readline().strip()
             except OSError as e:
+                # The daemon may do without (--no-auth), and says if not.
+                if isinstance(e, FileNotFoundError) and not named:
+                    self._token = ""
+                    return ""
                 raise Error(f"cannot read the token in {path}: {e.strerror}; give Client() a token or token_file") from e
         return self._token
 
@@ -570,10 +582,11 @@ class Client:
     def _unreachable(self, e):
         if self.socket and isinstance(e, PermissionError):
             return Unreachable(f'no right to use {self.where}: join the group "jobbers" (adduser USER jobbers, then log in again)', True)
-        if self.socket and isinstance(e, FileNotFoundError):
-            return Unreachable(f"jobbersd is not running: there is no {self.where}; start it with: systemctl start jobbersd", True)
+        if self.socket and isinstance(e, (FileNotFoundError, ConnectionRefusedError)):
+            what = "there is no" if isinstance(e, FileNotFoundError) else "nobody listens on"
+            return Unreachable(f"jobbersd is not running: {what} {self.where}; start it: systemctl {self._whose}start jobbersd", True)
         if isinstance(e, (ConnectionRefusedError, socket.gaierror)):
-            return Unreachable(f"nobody answers at {self.where}: {e.strerror}; is jobbersd running?", True)
+            return Unreachable(f"nobody answers at {self.where}: {e.strerror}; on that host, see: systemctl status jobbersd", True)
         if isinstance(e, TimeoutError):
             return Unreachable(f"jobbersd at {self.where} did not answer in time")
         return Unreachable(f"the conversation with jobbersd at {self.where} broke off: {e or e.__class__.__name__}")

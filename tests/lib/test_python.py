@@ -287,6 +287,11 @@ def test_over_tcp_with_a_token(daemon, tmp_path, monkeypatch):
     with pytest.raises(jobbers.Error) as e:
         jobbers.Client(f"127.0.0.1:{daemon.port}", token="wrong").call("GET", "/queues")
     assert e.value.status == 401
+    monkeypatch.delenv("JOBBERS_TOKEN_FILE")
+    monkeypatch.setattr(jobbers, "TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(jobbers.Error) as e:
+        jobbers.Client(f"127.0.0.1:{daemon.port}").call("GET", "/queues")
+    assert e.value.status == 401
     with pytest.raises(jobbers.Error, match="cannot read the token"):
         jobbers.Client(f"127.0.0.1:{daemon.port}", token_file=tmp_path / "none").call("GET", "/queues")
 
@@ -300,6 +305,17 @@ def test_addresses(daemon, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert jobbers.Client("user").socket == "/state/jobbers/run/jobbers.sock"
+    assert jobbers.Client("system").socket == "/run/jobbers/jobbers.sock"
+    monkeypatch.delenv("JOBBERS_SOCKET")
+    monkeypatch.setattr(os, "geteuid", lambda: 7)
+    monkeypatch.setattr(jobbers, "SYSTEM_SOCKET", daemon.socket_path)
+    assert jobbers.Client().socket == daemon.socket_path
+    monkeypatch.setattr(jobbers, "SYSTEM_SOCKET", str(tmp_path / "none"))
+    assert jobbers.Client().socket == jobbers.Client("user").socket
+    with pytest.raises(jobbers.Unreachable, match="systemctl --user start"):
+        jobbers.Client().call("GET", "/queues")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert jobbers.Client().socket == str(tmp_path / "none")
     assert (jobbers.Client("::1").url.hostname, jobbers.Client("::1").url.port) == ("::1", 8000)
     assert jobbers.Client("[::1]:81").url.port == 81 and jobbers.Client("host").url.port == 8000 and jobbers.Client("https://host").url.port is None
     with pytest.raises(ValueError):
