@@ -1,0 +1,148 @@
+"""The launcher where it is placed oddly, and what it makes of evidence that is not what it wrote."""
+import errno
+import os
+import signal
+import socket
+import sys
+
+import pytest
+
+from run_harness import KILL, SIGNAL, START, Launcher, alive, until
+from test_scope import can_make_cgroups, mount_point
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='drives a launcher that is root')
+
+
+@pytest.fixture
+def make(request):
+    made = []
+
+    def new(holder='cgroup', **kw):
+        launcher = Launcher(holder, **kw)
+        made.append(launcher)
+        return launcher
+
+    yield new
+    for launcher in made:
+        launcher.close()
+
+
+@pytest.mark.skipif(not can_make_cgroups(), reason='needs a cgroup v2 tree')
+@pytest.mark.parametrize('attribute', ['user.delegate', 'trusted.delegate'])
+def test_a_delegated_subtree(make, attribute):
+    """The launcher moves itself to a leaf, so that controllers can be passed on; the next one that is started there finds its place again."""
+    launcher = make()
+    top = os.path.join(mount_point(), os.path.basename(launcher.tmp))
+    os.mkdir(top)
+    try:
+        os.setxattr(top, attribute, b'1')
+        launcher.prefix = ['sh', '-c', f'echo $$ >{top}/cgroup.procs; exec "$@"', 'sh']
+        launcher.define('where', 'sed -n "s/^0:://p" /proc/self/cgroup >@BOX@')
+        a = launcher.start().run('where')
+        where = launcher.line()
+        assert where.startswith(f'/{os.path.basename(top)}/') and where.endswith(a.key), where
+        with open(f'/proc/{launcher.process.pid}/cgroup') as f:
+            assert f'0::/{os.path.basename(top)}/launcher\n' in f.read()
+        assert a.end()['EXIT_STATUS'] == '0'
+        assert launcher.leave() == 0
+
+        launcher.prefix = ['sh', '-c', f'echo $$ >{top}/launcher/cgroup.procs; exec "$@"', 'sh']
+        a = launcher.start().run('where')
+        assert launcher.line() == where.rsplit('/', 1)[0] + '/' + a.key
+        assert a.end()['EXIT_STATUS'] == '0'
+    finally:
+        if launcher.process:
+            launcher.leave()
+        for path, _, _ in os.walk(top, topdown=False):
+            until(lambda: not os.path.exists(path) or remove(path), f'{path} is empty')
+
+
+def remove(path):
+    try:
+        os.rmdir(path)
+        return True
+    except OSError:
+        return False
+
+
+def test_a_limit_that_cannot_be_set(make):
+    launcher = make()
+    launcher.define('greedy', 'exit 0', more='[Resources]\nLimitNOFILE=1000000000\n')
+    record = launcher.start().run('greedy').end()
+    assert record['EXIT_STATUS'] == '205' and 'LimitNOFILE=' in record['ERROR'], record
+
+
+def test_sigkill_at_once(make):
+    launcher = make()
+    launcher.define('long', 'trap "" TERM; echo $$ >@BOX@; exec sleep 1000', KillSignal='SIGKILL', KillGraceSec='1h')
+    a = launcher.start().run('long')
+    pid = int(launcher.line())
+    a.say('STOP=cancelled\n')
+    record = a.end()
+    assert (record['END_REASON'], record['TERM_SIGNAL']) == ('cancelled', '9') and not alive(pid)
+
+
+def test_stopped_before_it_began(make):
+    """The reason comes with the GO."""
+    launcher = make()
+    launcher.define('long', 'exec sleep 1000')
+    a = launcher.start().run('long', go=False)
+    a.say('GO=1\nSTOP=shutdown\n')
+    record = a.end()
+    assert record is None or record['END_REASON'] == 'shutdown'
+
+
+@pytest.mark.parametrize('name, text, result', [
+    ('cgroup', 'sys/fs/cgroup/x', -errno.EINVAL), ('cgroup', '/x', -errno.EINVAL), ('cgroup', '/nowhere/at/all', 0), ('cgroup', '/etc', -errno.EINVAL),
+    ('cgroup', '/etc/passwd/x', None), ('init', 'x', -errno.EINVAL), ('init', '1 0', -errno.EINVAL), ('init', '0 0', -errno.EINVAL), ('init', '-1 5', -errno.EINVAL),
+    ('init', '4194303 5', 0), ('init', 'OURS 1', 0)])
+def test_evidence_that_is_none(make, name, text, result):
+    """Only the launcher writes there. Should it be wrong all the same: nobody is killed by it."""
+    launcher = make()
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    raw = os.urandom(16)
+    a = launcher.run('ok', raw=b'\x01' + raw[1:])
+    a.end()
+    os.mkdir(a.dir)
+    os.symlink(text.replace('OURS', str(os.getpid())), os.path.join(a.dir, name))
+    r = launcher.ask(KILL, a)
+    if result is None:
+        assert r.result < 0 or r.result == 0
+    else:
+        assert r.result == result, r
+    r = launcher.ask(SIGNAL, a, sig=signal.SIGTERM)
+    assert r.result <= 0
+    assert alive(launcher.process.pid)
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+
+
+def test_a_task_that_passes_what_lingers(make):
+    """A socket whose last close waits for an hour, passed to the supervisor: its timeout holds, and the end is told. The other end of the
+    connection is in another process, as it could be on another machine."""
+    launcher = make()
+    listener = socket.create_server(('127.0.0.1', 0))
+    launcher.define('trap', f'''exec {sys.executable} -c '
+import array, os, socket, struct, time
+s = socket.create_connection(("127.0.0.1", {listener.getsockname()[1]}))
+s.setblocking(False)
+try:
+    while True: s.send(bytes(65536))
+except BlockingIOError: pass
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+n.connect(os.environ["NOTIFY_SOCKET"])
+for i in range(3):
+    n.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+s.close()
+open("{launcher.box_path}", "w").write("passed\\n")
+time.sleep(1000)\'''', TimeoutSec='2s')
+    a = launcher.start().run('trap')
+    assert launcher.line() == 'passed'
+    record = a.end()
+    assert record['END_REASON'] == 'timeout', record
+    listener.close()
+    # and the launcher has not noticed
+    launcher.define('ok', 'exit 0')
+    launcher.ask_names()
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
