@@ -134,6 +134,8 @@ static int say_unreachable(const Client *c, CallFault fault, const Call *call) {
                 fprintf(c->errors, "jobbersctl: there is no such host as in \"%s\": check --host=.\n", c->where);
         else if (fault == CALL_URL)
                 fprintf(c->errors, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
+        else if (fault == CALL_TIMEOUT)
+                fprintf(c->errors, "jobbersctl: jobbersd at %s gives no answer. See: systemctl %sstatus jobbersd\n", c->where, whose);
         else
                 fprintf(c->errors, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
                         call->reason ? call->reason : "no reason given", whose);
@@ -168,9 +170,13 @@ int client_refused(Client *c, int status, const json_t *answer) {
         return status == 404 ? -ENOENT : status == 400 || status == 422 ? -EINVAL : -EREMOTEIO;
 }
 
+static CallFault transport_call(Client *c, Call *call) {
+        return c->over_socket ? unix_call(&c->unix_transport, c->where, call) : curl_call(c->curl, call);
+}
+
 static int perform(Client *c, Call *call) {
         call->timeout_msec = c->timeout_msec;
-        CallFault fault = c->over_socket ? unix_call(&c->unix_transport, c->where, call) : curl_call(c->curl, call);
+        CallFault fault = transport_call(c, call);
         return fault == CALL_OK ? 0 : say_unreachable(c, fault, call);
 }
 
@@ -191,6 +197,16 @@ int client_call(Client *c, const char *method, const char *path, const json_t *b
         if (ret)
                 *ret = json_loadb(answer.s ? answer.s : "", answer.len, JSON_DECODE_ANY, NULL);
         return call.status;
+}
+
+int client_get_soon(Client *c, const char *path, long msec, json_t **ret) {
+        _cleanup_str_ Str answer = { 0 };
+        Call call = { .method = "GET", .path = path, .data = collect, .userdata = &answer, .timeout_msec = msec };
+
+        if (transport_call(c, &call) != CALL_OK || call.status != 200)
+                return -EAGAIN;
+        *ret = json_loadb(answer.s ? answer.s : "", answer.len, JSON_DECODE_ANY, NULL);
+        return 0;
 }
 
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret) {

@@ -33,6 +33,8 @@ int client_call(Client *c, const char *method, const char *path, const json_t *b
  * -EREMOTEIO; -EHOSTDOWN where no answer was to be had. */
 int client_get(Client *c, const char *path, json_t **ret);
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret);
+/* A GET that is worth this much time: -EAGAIN, and nothing said, where that is not enough or anything else is in the way. */
+int client_get_soon(Client *c, const char *path, long msec, json_t **ret);
 /* Where sentences go instead of stderr (NULL: stderr again), and how long a call may take (0: for ever): for the live view. */
 void client_errors_to(Client *c, FILE *errors);
 void client_timeout(Client *c, long msec);

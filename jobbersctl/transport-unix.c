@@ -205,8 +205,7 @@ static int request_write(int fd, const Call *c) {
 }
 
 static const char *reason_of(int r) {
-        return r == -ETIMEDOUT ? "no answer in time" : r == -EPROTO || r == -EMSGSIZE ? "that is not how jobbersd answers" : r == -ENOMEM ? "no memory left"
-             : "it hung up";
+        return r == -EPROTO || r == -EMSGSIZE ? "that is not how jobbersd answers" : r == -ENOMEM ? "no memory left" : "it hung up";
 }
 
 CallFault unix_call(UnixTransport *t, const char *socket_path, Call *call) {
@@ -232,6 +231,8 @@ CallFault unix_call(UnixTransport *t, const char *socket_path, Call *call) {
                 /* A kept connection that was closed meanwhile: jobbersd did not see this request. */
                 if (kept && !a.began && r != -ETIMEDOUT)
                         continue;
+                if (r == -ETIMEDOUT)
+                        return CALL_TIMEOUT;
                 call->reason = reason_of(w < 0 && !a.began ? w : r);
                 return CALL_BROKEN;
         }

@@ -11,6 +11,7 @@ typedef enum CallFault {
         CALL_RESOLVE,           /* no such host */
         CALL_URL,               /* this is no address */
         CALL_LIBRARY,           /* libcurl is not installed */
+        CALL_TIMEOUT,           /* Call.timeout_msec is over */
         CALL_BROKEN,            /* the conversation broke off: Call.reason */
 } CallFault;
 

@@ -242,9 +242,17 @@ static void explain_silence(void *userdata) {
                 say_obstacle(f->ctl, client, task);
 }
 
-/* Shows what the task prints until it has ended. */
-static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle) {
-        _cleanup_free_ char *path = client_path(ctl->client, lifecycle ? "/task/%s/logs?follow=true" : "/task/%s/logs?follow=true&lifecycle=false", id);
+/* Many tasks have ended before anybody could follow them, and a log that is complete is cheaper to read: this long they are given. */
+#define SOON_MSEC 100
+
+/* Shows what the task prints until it has ended. *ret_ended: its record where that is known by the way. */
+static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle, json_t **ret_ended) {
+        _cleanup_free_ char *wait = client_path(ctl->client, "/task-status/%s?wait=1", id);
+        _cleanup_json_ json_t *task = NULL;
+        if (wait && client_get_soon(ctl->client, wait, SOON_MSEC, &task) == 0 && task_status_is_final(task_status_from_string(ctl_str(task, "status"))))
+                *ret_ended = TAKE_PTR(task);
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", *ret_ended ? "false" : "true", lifecycle ? "true" : "false");
+        _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, id) : NULL;
         Follow f = { .ctl = ctl, .id = id, .fd = fd };
         fflush(stdout);
         return path ? client_stream(ctl->client, path, print_bytes, explain_silence, &f) : -ENOMEM;
@@ -272,8 +280,8 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
                 puts(id);
         interrupt_prepare(id);
         if (ctl->follow)
-                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, true);
-        if (r >= 0)
+                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, true, &ended);
+        if (r >= 0 && !ended)
                 r = task_wait(ctl, id, &ended);
         if (r < 0)
                 return own_fault(r);
@@ -291,8 +299,8 @@ int verb_run(Ctl *ctl, int argc, char **argv) {
         interrupt_prepare(id);
         /* Somebody who watches wants to know of retries too; a pipe wants the output alone. */
         if (!ctl->quiet)
-                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, isatty(STDOUT_FILENO));
-        if (r >= 0)
+                r = task_follow(ctl, id, ctl->json == JSON_OFF ? STDOUT_FILENO : STDERR_FILENO, isatty(STDOUT_FILENO), &ended);
+        if (r >= 0 && !ended)
                 r = task_wait(ctl, id, &ended);
         if (r < 0)
                 return own_fault(r);
