@@ -48,7 +48,7 @@ class Machine(Vm):
         self.sh("mkdir -p /root/debs")
         for deb in self.debs():
             self.sh(f"cat >/root/debs/{deb.name}", stdin=deb.read_bytes())
-        self.sh("apt-get install -qy /root/debs/*.deb </dev/null 2>&1", timeout=300)
+        self.sh("apt-get install -qy /root/debs/*.deb </dev/null 2>&1", timeout=1800)
         self.token = self.sh("cat /etc/jobbers/token")
 
     # ── the API, through the forwarded port ──
@@ -90,7 +90,7 @@ class Machine(Vm):
             n -= some
         return ids
 
-    def final(self, task_id, timeout=120):
+    def final(self, task_id, timeout=600):
         """The record once it is final."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -99,7 +99,7 @@ class Machine(Vm):
                 return record
         raise AssertionError(f"not final within {timeout} s: {record}\n{self.journal()}")
 
-    def started(self, task_id, timeout=60):
+    def started(self, task_id, timeout=300):
         self.wait_for(lambda: self.get(f"/task-status/{task_id}")["status"] == "started", timeout)
 
     def count(self, **filters):
@@ -114,7 +114,7 @@ class Machine(Vm):
             cursor = f"&cursor={page['next']}"
 
     @staticmethod
-    def wait_for(condition, timeout=60):
+    def wait_for(condition, timeout=300):
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, "gave up waiting"

@@ -130,7 +130,7 @@ END
 def test_the_result_path_is_hostile(machine, name, script):
     """Exit 0 with something that is no result is a failure that says so, at once, and nothing of others comes out."""
     machine.define(f"result-{name}", f"umask 0; {script}; exit 0")
-    record = machine.final(machine.submit(f"result-{name}"), 60)
+    record = machine.final(machine.submit(f"result-{name}"))
     assert record["status"] == "failed" and "result" in record["last_error"], record
     assert record["results"] == {} and "root:" not in str(record)
 

@@ -38,7 +38,7 @@ class Vm:
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", self.image / "disk.qcow2", self.work / "disk"], check=True)
 
     # ── power ──
-    def start(self, timeout=120):
+    def start(self, timeout=600):
         self.ssh_port, self.http_port = free_port(), free_port()
         self.qemu = subprocess.Popen([
             "qemu-system-x86_64", "-accel", ACCELERATOR, "-cpu", "max", "-m", self.memory, "-smp", str(self.cpus),
@@ -49,7 +49,7 @@ class Vm:
         self.wait_up(timeout)
         return self
 
-    def wait_up(self, timeout=120, other_boot=None):
+    def wait_up(self, timeout=600, other_boot=None):
         """Until it answers on ssh, with another boot id than the one given."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -76,14 +76,14 @@ class Vm:
     def poweroff(self):
         """A clean one; returns when it is off."""
         self.sh("systemctl poweroff --no-block", check=False)
-        self.qemu.wait(timeout=200)
+        self.qemu.wait(timeout=600)
         self._forget_connection()
 
     def reboot(self):
         boot = self.sh("cat /proc/sys/kernel/random/boot_id")
         self.sh("systemctl reboot --no-block", check=False)
         self._forget_connection()
-        return self.wait_up(240, other_boot=boot)
+        return self.wait_up(900, other_boot=boot)
 
     def close(self):
         if self.qemu and self.qemu.poll() is None:
@@ -101,7 +101,7 @@ class Vm:
             subprocess.run([*self._ssh()[:-1], "-O", "exit", "root@127.0.0.1"], capture_output=True)
             path.unlink(missing_ok=True)
 
-    def sh(self, command, check=True, timeout=120, stdin=b"", user="root"):
+    def sh(self, command, check=True, timeout=600, stdin=b"", user="root"):
         """What a shell command says on standard output; with check=False (status, output with errors)."""
         done = subprocess.run([*self._ssh(user), command], input=stdin if isinstance(stdin, bytes) else stdin.encode(),
                               capture_output=True, timeout=timeout)
@@ -118,7 +118,7 @@ class Vm:
         data = subprocess.run(["tar", "-C", source.parent, "-cf", "-", source.name], stdout=subprocess.PIPE, check=True).stdout
         self.sh(f"mkdir -p '{destination}' && tar -C '{destination}' -xf -", stdin=data)
 
-    def wait(self, command, timeout=60):
+    def wait(self, command, timeout=300):
         """Until a command inside succeeds; the loop runs in there."""
         self.sh(f"end=$(($(cut -d. -f1 /proc/uptime) + {timeout})); until {{ {command}; }} >/dev/null 2>&1; do "
                 f"[ $(cut -d. -f1 /proc/uptime) -lt $end ] || {{ echo 'gave up waiting' >&2; exit 1; }}; sleep 0.2; done", timeout=timeout + 60)
