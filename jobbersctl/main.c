@@ -26,7 +26,8 @@ static int run(Ctl *ctl, const char *name, int n, char **words) {
 }
 
 int main(int argc, char **argv) {
-        Ctl ctl = { .address.socket = getenv("JOBBERS_SOCKET"), .task_version = -1, .limit = 50, .lines = 10, .interval = 1 };
+        const char *socket = getenv("JOBBERS_SOCKET");
+        Ctl ctl = { .address.socket = socket && *socket ? socket : NULL, .task_version = -1, .limit = 50, .lines = 10, .interval = 1 };
         int first;
 
         setlocale(LC_ALL, "");
