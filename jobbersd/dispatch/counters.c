@@ -28,6 +28,7 @@ void counters_done(EngineCounters *c) {
                 free(s);
         }
         map_free(c->series);
+        free(c->notes);
         *c = (EngineCounters) {};
 }
 
@@ -59,6 +60,37 @@ CounterSeries *counters_get(EngineCounters *c, const char *queue, const char *na
 const CounterSeries *counters_next(const EngineCounters *c, size_t *cursor) {
         void *v;
         return map_next(c->series, cursor, &v) ? v : NULL;
+}
+
+static void note(EngineCounters *c, CounterNote n) {
+        if (c->n_notes == c->cap_notes) {
+                size_t cap = c->cap_notes ? c->cap_notes * 2 : 256;
+                CounterNote *more = reallocarray(c->notes, cap, sizeof *more);
+                if (!more)
+                        return;
+                c->notes = more;
+                c->cap_notes = cap;
+        }
+        c->notes[c->n_notes++] = n;
+}
+
+void counters_note(EngineCounters *c, uint64_t *number) {
+        note(c, (CounterNote) { .number = number });
+}
+
+void counters_note_value(EngineCounters *c, Histogram *h, usec_t value) {
+        note(c, (CounterNote) { .histogram = h, .value = value });
+}
+
+void counters_settle(EngineCounters *c, bool committed) {
+        for (size_t i = 0; committed && i < c->n_notes; i++) {
+                const CounterNote *n = c->notes + i;
+                if (n->number)
+                        ++*n->number;
+                else
+                        histogram_add(n->histogram, n->value);
+        }
+        c->n_notes = 0;
 }
 
 void histogram_add(Histogram *h, usec_t value) {

@@ -32,8 +32,17 @@ typedef struct CounterSeries {
         char key[];
 } CounterSeries;
 
+/* One more of a number, or one value more in a histogram, decided in a turn that is not committed yet. */
+typedef struct CounterNote {
+        uint64_t *number;
+        Histogram *histogram;
+        usec_t value;
+} CounterNote;
+
 typedef struct EngineCounters {
         Map *series;
+        CounterNote *notes;
+        size_t n_notes, cap_notes;
         uint64_t commits, commit_failures;
         Histogram commit;                       /* duration of commits */
         uint64_t launches_refused;
@@ -47,5 +56,10 @@ void counters_done(EngineCounters *c);
 CounterSeries *counters_get(EngineCounters *c, const char *queue, const char *name, uint32_t version);
 /* Walk: start with *cursor = 0; NULL at the end. */
 const CounterSeries *counters_next(const EngineCounters *c, size_t *cursor);
+
+/* What a turn counts counts once it is committed: one that is rolled back is decided anew. Without memory it is not counted. */
+void counters_note(EngineCounters *c, uint64_t *number);
+void counters_note_value(EngineCounters *c, Histogram *h, usec_t value);
+void counters_settle(EngineCounters *c, bool committed);
 
 void histogram_add(Histogram *h, usec_t value);

@@ -1,11 +1,9 @@
 /* due.c: tasks that wait for a time. What a client asked for (run_at) is wall time; a retry's delay is boot time, which nobody can set. Both
  * are stored as wall time, so that one index and one timer do. The difference is made when the clock is set: the due times of retries are
  * moved by as much as the wall clock was, in one statement, and stay as far away as they were. The offset between the clocks that
- * the stored times are meant with is kept in a small file, for a step while no daemon ran. */
+ * the stored times are meant with is changed in the same commit, for a step while no daemon ran. */
 #include "dispatch/internal.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -15,7 +13,6 @@
 #define DUE_PER_TURN 512
 /* Reading two clocks in a row is not exact; a smaller step than this is not noticed, and does not matter. */
 #define STEP_MIN_USEC 20000
-#define CLOCK_FILE "boot-clock"
 
 static int64_t offset_now(void) {
         int64_t best = 0;
@@ -32,31 +29,17 @@ static int64_t offset_now(void) {
         return best;
 }
 
-static void offset_save(Engine *e) {
-        char text[96];
-        _cleanup_close_ int dir = open(e->settings->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int n = snprintf(text, sizeof text, "%s %lld\n", clock_boot_id(), (long long) e->clock_offset);
-        /* not synced: it is of no use to another boot */
-        int r = dir < 0 ? -errno : fd_write_file_at(dir, CLOCK_FILE, text, n, 0600, false);
-        if (r < 0)
-                log_warning_errno(r, "cannot write %s/" CLOCK_FILE ": a clock step while jobbersd is down will move retry delays",
-                                  e->settings->state_dir);
-}
-
-static void offset_load(Engine *e) {
-        char boot[40] = "";
-        long long offset;
-        _cleanup_free_ char *text = NULL;
-        size_t n;
-        _cleanup_close_ int dir = open(e->settings->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        e->clock_offset = offset_now();
-        e->clock_known = true;
-        if (dir >= 0 && fd_read_file_at(dir, CLOCK_FILE, 256, &text, &n) >= 0 && sscanf(text, "%39s %lld", boot, &offset) == 2 &&
-            STREQ(boot, clock_boot_id()))
+/* As the store has it; after a rollback too, which takes back what a turn had staged. */
+static int offset_load(Engine *e) {
+        char boot[BOOT_ID_MAX] = "";
+        int64_t offset = 0;
+        int r = store_clock_get(e->store, boot, &offset);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        e->clock_known = r == 0 && STREQ(boot, clock_boot_id());
+        if (e->clock_known)
                 e->clock_offset = offset;
-        else
-                offset_save(e);
+        return 0;
 }
 
 /* A timer that is never meant to expire: the kernel makes it readable when the wall clock is set. */
@@ -77,7 +60,7 @@ static int on_clock_set(sd_event_source *s, int fd, uint32_t revents, void *user
 int due_init(Engine *e) {
         int r;
 
-        offset_load(e);
+        e->clock_offset = offset_now();
         e->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
         if (e->clock_fd < 0)
                 return -errno;
@@ -93,13 +76,18 @@ void due_done(Engine *e) {
         e->clock_fd = fd_close(e->clock_fd);
 }
 
-int due_reload(Engine *e) {
+static int next_due_load(Engine *e, usec_t after) {
         usec_t next = 0;
-        int r = store_next_due(e->store, &next);
+        int r = store_next_due(e->store, after, &next);
         if (r < 0)
                 return r;
         e->next_due = next > 0 ? next : USEC_INFINITY;
         return 0;
+}
+
+int due_reload(Engine *e) {
+        int r = offset_load(e);
+        return r < 0 ? r : next_due_load(e, 0);
 }
 
 void due_note(Engine *e, usec_t wall) {
@@ -118,17 +106,23 @@ void due_arm(Engine *e) {
 static int due_follow_clock(Engine *e) {
         char span[CLOCK_STR_MAX];
         int64_t now = offset_now(), step = now - e->clock_offset;
+        int r = 0;
 
-        if (llabs(step) < STEP_MIN_USEC)
+        bool stepped = llabs(step) >= STEP_MIN_USEC;
+        if (!stepped && e->clock_known)
                 return 0;
-        log_notice("the clock was set %s by %s: retry delays keep their length", step > 0 ? "forward" : "back",
-                   clock_format_span(llabs(step), span));
-        int r = store_shift_retries(e->store, step);
+        if (stepped) {
+                log_notice("the clock was set %s by %s: retry delays keep their length", step > 0 ? "forward" : "back",
+                           clock_format_span(llabs(step), span));
+                e->clock_offset = now;
+                r = store_shift_retries(e->store, step);
+        }
+        if (r >= 0)
+                r = store_clock_put(e->store, clock_boot_id(), e->clock_offset);
         if (r < 0)
                 return engine_spoil(e, r);
-        e->clock_offset = now;
-        offset_save(e);
-        return due_reload(e);
+        e->clock_known = true;
+        return stepped ? next_due_load(e, 0) : 0;
 }
 
 typedef struct DueTasks {
@@ -154,7 +148,9 @@ int due_run(Engine *e) {
         _cleanup_free_ DueTasks *due = calloc(1, sizeof *due);
         if (!due)
                 return engine_spoil(e, -ENOMEM);
-        r = store_due(e->store, clock_wall(), DUE_PER_TURN, due_take, due);
+        unsigned unreadable = 0;
+        usec_t now = clock_wall();
+        r = store_due(e->store, now, DUE_PER_TURN, due_take, due, &unreadable);
         for (unsigned i = 0; i < due->n; i++) {
                 if (r >= 0)
                         r = life_apply(e, &due->tasks[i], NULL, LIFE_DUE, 0);
@@ -162,5 +158,9 @@ int due_run(Engine *e) {
         }
         if (r < 0)
                 return engine_spoil(e, r);
-        return engine_spoil(e, due_reload(e));
+        /* They stay where they are, and must neither stop the others nor be looked at all the time. */
+        if (unreadable != e->due_unreadable && unreadable > 0)
+                log_error("%u scheduled tasks that are due cannot be read from the database and are passed over", unreadable);
+        e->due_unreadable = unreadable;
+        return engine_spoil(e, next_due_load(e, unreadable > 0 && due->n == 0 ? now : 0));
 }

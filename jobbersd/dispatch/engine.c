@@ -267,6 +267,7 @@ static int turn_fail(Engine *e, int error) {
                 log_error_errno(error, "cannot write to %s: nothing new is started, outcomes are kept and tried again every second",
                                 e->settings->state_dir);
         store_rollback(e->store);
+        counters_settle(&e->counters, false);
         e->spoiled = 0;
         e->full = true;
         e->full_until = clock_boot() + HOLD_USEC;
@@ -306,12 +307,14 @@ static int turn_commit(Engine *e, bool *ret_worked) {
         if (!store_staged(e->store)) {
                 if (e->full && clock_boot() >= e->full_until)
                         e->full = false;        /* the next write will tell */
+                counters_settle(&e->counters, true);
                 return 0;
         }
         r = store_commit(e->store);
         if (r < 0)
                 return turn_fail(e, r);
         e->counters.commits++;
+        counters_settle(&e->counters, true);
         histogram_add(&e->counters.commit, store_last_commit_usec(e->store));
         if (e->full) {
                 log_notice("%s can be written again", e->settings->state_dir);

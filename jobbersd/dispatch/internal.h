@@ -126,7 +126,8 @@ struct Engine {
 
         usec_t next_due;                /* wall: the earliest scheduled task; USEC_INFINITY: none */
         int64_t clock_offset;           /* wall - boot as the stored due times of retries have it */
-        bool clock_known;
+        bool clock_known;               /* the store has it */
+        unsigned due_unreadable;        /* due rows that are passed over */
         int clock_fd;                   /* readable when somebody sets the clock */
         usec_t expire_at;               /* boot; USEC_INFINITY: nothing to expire */
         bool expire_more;

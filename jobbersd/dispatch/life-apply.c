@@ -63,9 +63,9 @@ static int life_final(Engine *e, const Task *t) {
 
         CounterSeries *c = counters_get(&e->counters, t->queue, t->name, t->version);
         if (c) {
-                c->processed[t->status]++;
+                counters_note(&e->counters, &c->processed[t->status]);
                 if (t->completed_at > t->submitted_at)
-                        histogram_add(&c->latency, t->completed_at - t->submitted_at);
+                        counters_note_value(&e->counters, &c->latency, t->completed_at - t->submitted_at);
         }
         return 0;
 }

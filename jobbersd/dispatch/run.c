@@ -238,7 +238,7 @@ static void run_hold_lane(Engine *e, Run *run) {
         run_unrate(run);
         CounterSeries *c = counters_get(&e->counters, run->task.queue, run->task.name, run->task.version);
         if (c)
-                c->not_started++;
+                counters_note(&e->counters, &c->not_started);
 }
 
 static int run_settle_not_started(Engine *e, Run *run) {
@@ -250,7 +250,7 @@ static int run_settle_not_started(Engine *e, Run *run) {
                 LogTask about = { .id = &run->task.id, .attempt = attempt, .name = run->task.name, .queue = run->task.queue };
                 log_task(&about, LOG_NOTICE, 0, "not started, tried again shortly: %s",
                          run->end_sentence ? run->end_sentence : strerror(abs(run->end_error)));
-                e->counters.launches_refused++;
+                counters_note(&e->counters, &e->counters.launches_refused);
         }
         if (cancelled)
                 run_undo_start(run);    /* the other arrow does so by itself */
@@ -305,11 +305,11 @@ static void run_counters(Engine *e, Run *run, LifeEvent event) {
         if (!c)
                 return;
         if (event == LIFE_RETRY || event == LIFE_RETRY_LATER)
-                c->retried++;
+                counters_note(&e->counters, &c->retried);
         if (run->task.dead_at && task_status_is_final(run->task.status))
-                c->dead_lettered++;
+                counters_note(&e->counters, &c->dead_lettered);
         if (run->attempt.ended_at >= run->attempt.started_at)
-                histogram_add(&c->execution, run->attempt.ended_at - run->attempt.started_at);
+                counters_note_value(&e->counters, &c->execution, run->attempt.ended_at - run->attempt.started_at);
 }
 
 static int run_settle(Engine *e, Run *run) {

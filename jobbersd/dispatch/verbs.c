@@ -157,7 +157,7 @@ int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_se
                 return refuse_write(e, ret_sentence, r == -EEXIST || r == -EPERM ? -EIO : r);
         CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
         if (c)
-                c->submitted++;
+                counters_note(&e->counters, &c->submitted);
         *ret = t;
         t = (Task) {};
         return 0;
@@ -217,7 +217,7 @@ int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentenc
                 return r;
         CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
         if (c)
-                c->cancel_requests++;
+                counters_note(&e->counters, &c->cancel_requests);
         *ret = t;
         t = (Task) {};
         return 0;
@@ -251,7 +251,7 @@ int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, co
                 return refuse_write(e, ret_sentence, r);
         CounterSeries *c = counters_get(&e->counters, t.queue, t.name, t.version);
         if (c)
-                c->submitted++;
+                counters_note(&e->counters, &c->submitted);
         *ret = t;
         t = (Task) {};
         return 0;

@@ -205,7 +205,7 @@ int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userd
                 if (r >= 0)
                         r = merge(s, f, &set, &l);
         }
-        return r < 0 ? r : store_task_each(s, &l, f->with_parameters, fn, userdata);
+        return r < 0 ? r : store_task_each(s, &l, f->with_parameters, fn, userdata, NULL);
 }
 
 int store_task_count(Store *s, const TaskFilter *f, int64_t *ret) {

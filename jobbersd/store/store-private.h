@@ -87,6 +87,7 @@ int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, 
 /* Verbs of several statements stand between these two: all or nothing. end returns r, or why it could not be kept. */
 int store_verb_begin(Store *s);
 int store_verb_end(Store *s, int r);
+int store_meta_get_text(Store *s, const char *name, char *buf, size_t size);   /* "" where it is not there */
 int store_meta_get_int(Store *s, const char *name, int64_t *ret);       /* 0 where it is not there */
 
 /* ── store-copy.c ── */
@@ -147,5 +148,6 @@ int seq_list_add(SeqList *l, int64_t seq);
 void seq_list_free(SeqList *l);
 #define _cleanup_seq_list_ _cleanup_(seq_list_free)
 int store_row_seq(void *userdata, const StoreRow *row);         /* store_row_fn: column 0 into a SeqList */
-/* Reads each and hands it on; no statement is open meanwhile, so fn may use the store as it likes. Rows gone meanwhile are skipped. */
-int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata);
+/* Reads each and hands it on; no statement is open meanwhile, so fn may use the store as it likes. Rows gone meanwhile are skipped;
+ * those that cannot be read are counted, or with NULL logged, and skipped as well. */
+int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata, unsigned *ret_unreadable);

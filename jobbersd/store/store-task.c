@@ -2,6 +2,7 @@
  *
  * No caller's function runs while a statement is open: lists gather numbers first and read row by row, so that callers may write
  * whatever they like to the tasks they are shown. */
+#include "base/log.h"
 #include "base/str.h"
 #include "store/store-private.h"
 
@@ -140,17 +141,26 @@ int store_task_get_seq(Store *s, int64_t seq, bool with_parameters, Task *ret) {
         return task_fetch(s, with_parameters ? Q_TASK_GET_SEQ_FULL : Q_TASK_GET_SEQ, v_int(seq), with_parameters, ret);
 }
 
-int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata) {
+int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata, unsigned *ret_unreadable) {
+        unsigned unreadable = 0;
         for (size_t i = 0; i < l->n; i++) {
                 _cleanup_task_ Task t = { 0 };
                 int r = store_task_get_seq(s, l->seqs[i], with_parameters, &t);
                 if (r == -ENOENT)
                         continue;
+                if (r == -EBADMSG) {
+                        unreadable++;
+                        if (!ret_unreadable)
+                                log_error("a task (%lld) cannot be read from the database and is passed over", (long long) l->seqs[i]);
+                        continue;
+                }
                 if (r >= 0)
                         r = fn(userdata, &t);
                 if (r < 0)
                         return r;
         }
+        if (ret_unreadable)
+                *ret_unreadable = unreadable;
         return 0;
 }
 
@@ -281,17 +291,18 @@ int store_ready(Store *s, const char *queue, const char *name, uint32_t version,
         return r < 0 ? r : 0;
 }
 
-int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata) {
+int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata, unsigned *ret_unreadable) {
         _cleanup_seq_list_ SeqList l = { .driver = s->driver };
+        *ret_unreadable = 0;
         if (s->totals[TASK_SCHEDULED] == 0)
                 return 0;
         int r = store_read(s, Q_TASK_DUE, VALUES(v_int((int64_t) now), v_int(limit)), store_row_seq, &l);
-        return r < 0 ? r : store_task_each(s, &l, false, fn, userdata);
+        return r < 0 ? r : store_task_each(s, &l, false, fn, userdata, ret_unreadable);
 }
 
-int store_next_due(Store *s, usec_t *ret) {
+int store_next_due(Store *s, usec_t after, usec_t *ret) {
         _cleanup_seq_list_ SeqList l = { .driver = s->driver };
-        int r = s->totals[TASK_SCHEDULED] > 0 ? store_read(s, Q_TASK_NEXT_DUE, NO_VALUES, store_row_seq, &l) : 0;
+        int r = s->totals[TASK_SCHEDULED] > 0 ? store_read(s, Q_TASK_NEXT_DUE, VALUES(v_int((int64_t) after)), store_row_seq, &l) : 0;
         if (r >= 0)
                 *ret = l.n > 0 ? (usec_t) l.seqs[0] : 0;
         return r;
@@ -312,5 +323,24 @@ int store_started(Store *s, store_task_fn fn, void *userdata) {
                 if (r < 0)
                         return r;
         }
-        return store_task_each(s, &l, false, fn, userdata);
+        return store_task_each(s, &l, false, fn, userdata, NULL);
+}
+
+/* ── the clock that stored times are meant with ── */
+int store_clock_get(Store *s, char boot_id[static BOOT_ID_MAX], int64_t *ret_offset) {
+        char text[64];
+        long long offset;
+        int r = store_meta_get_text(s, "clock", text, sizeof text);
+        if (r < 0)
+                return r;
+        if (sscanf(text, "%39s %lld", boot_id, &offset) != 2)
+                return -ENOENT;
+        *ret_offset = offset;
+        return 0;
+}
+
+int store_clock_put(Store *s, const char *boot_id, int64_t offset) {
+        char text[64];
+        snprintf(text, sizeof text, "%s %lld", boot_id, (long long) offset);
+        return store_write(s, Q_META_PUT, VALUES(v_text("clock"), v_text(text)), NULL);
 }

@@ -185,6 +185,14 @@ int store_meta_get_int(Store *s, const char *name, int64_t *ret) {
         return r;
 }
 
+int store_meta_get_text(Store *s, const char *name, char *buf, size_t size) {
+        Meta m;
+        int r = meta_get(s, name, &m);
+        if (r >= 0)
+                snprintf(buf, size, "%s", m.text);
+        return r;
+}
+
 /* ── opening ── */
 static char *sentence_errno(const char *path, const char *what, int r) {
         return str_new("Cannot %s the database %s: %s.", what, path, strerror(-r));

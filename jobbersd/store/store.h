@@ -69,13 +69,19 @@ int store_lanes(Store *s, store_lane_fn fn, void *userdata);
 typedef int (*store_ready_fn)(void *userdata, int64_t seq, int priority, int64_t position);
 int store_ready(Store *s, const char *queue, const char *name, uint32_t version, int after_priority, int64_t after_position,
                 unsigned limit, store_ready_fn fn, void *userdata);
-/* Scheduled tasks due at or before `now` (wall), earliest first; and the next due time after all of them (0: none). */
+/* Scheduled tasks due at or before `now` (wall), earliest first, and how many of them cannot be read and stay where they are; the earliest due
+ * time after `after` (0: none). */
 typedef int (*store_task_fn)(void *userdata, Task *t);                  /* may take strings out of *t; freed afterwards */
-int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata);
-int store_next_due(Store *s, usec_t *ret);
+int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata, unsigned *ret_unreadable);
+int store_next_due(Store *s, usec_t after, usec_t *ret);
 /* The wall clock was set by `delta` µs: scheduled tasks that wait for a retry (scheduled_at is not their run_at) are moved as much, so
  * that their delays keep their length. */
 int store_shift_retries(Store *s, int64_t delta);
+/* The offset between wall and boot clock that the stored times are meant with, and the boot it belongs to. In the database, so that it changes
+ * in one commit with the times. -ENOENT: never put. */
+#define BOOT_ID_MAX 40
+int store_clock_get(Store *s, char boot_id[static BOOT_ID_MAX], int64_t *ret_offset);
+int store_clock_put(Store *s, const char *boot_id, int64_t offset);
 int store_started(Store *s, store_task_fn fn, void *userdata);          /* all started tasks, for recovery */
 
 /* ── lists (SPEC 7) ── */

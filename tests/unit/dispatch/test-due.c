@@ -1,4 +1,6 @@
 /* Times: what a client asked for follows the wall clock, delays follow a clock that nobody can set. */
+#include <sqlite3.h>
+
 #include "fixture.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
@@ -74,6 +76,64 @@ static void step_while_down(void **state) {
         assert_int_equal(status_of(f, &id), TASK_STARTED);
 }
 
+/* The step is taken back with its turn when the disk is full, and made again with the next one. */
+static void step_rolled_back(void **state) {
+        Fixture *f = *state;
+        Ulid id = failed_once(f);
+        clock_shift(600 * MINUTE, 0);
+        (void) engine_spoil(f->engine, -ENOSPC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(600 * MINUTE + 2 * USEC_PER_SEC, 2 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(600 * MINUTE + 61 * USEC_PER_SEC, 61 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+}
+
+/* A daemon that is killed right after the commit of a step has not lost what it was: the next one does not make it again. */
+static void step_made_once(void **state) {
+        Fixture *f = *state;
+        Ulid id = failed_once(f);
+        clock_shift(600 * MINUTE, 0);
+        assert_int_equal(run(f), 0);
+        _cleanup_close_ int dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void) unlinkat(dir, "boot-clock", 0);          /* no file beside the database decides about it */
+        engine_stop(f);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(600 * MINUTE + 61 * USEC_PER_SEC, 61 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+}
+
+/* A due row that cannot be read stays where it is; it stops nobody, and is not looked at all the time. */
+static void unreadable(void **state) {
+        Fixture *f = *state;
+        sqlite3 *db;
+        Ulid bad, good;
+        assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1, .run_at = clock_wall() + MINUTE }, &bad), 0);
+        assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1, .run_at = clock_wall() + 2 * MINUTE }, &good), 0);
+        assert_int_equal(run(f), 0);
+        engine_stop(f);
+        assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "UPDATE tasks SET id = x'00' WHERE seq = (SELECT min(seq) FROM tasks)", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_changes(db), 1);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        clock_shift(90 * (int64_t) USEC_PER_SEC, 90 * (int64_t) USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->engine->due_unreadable, 1);
+        assert_true(f->engine->next_due > clock_wall());
+        clock_shift(121 * (int64_t) USEC_PER_SEC, 121 * (int64_t) USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &good), TASK_STARTED);
+        assert_int_equal(f->engine->next_due, USEC_INFINITY);
+}
+
 static void many_at_once(void **state) {
         Fixture *f = *state;
         for (unsigned i = 0; i < 1500; i++)
@@ -105,7 +165,7 @@ static void expiry(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(run_at), TEST(retry_delay_passes), TEST(forward_step), TEST(backward_step), TEST(step_while_down), TEST(many_at_once),
+                TEST(run_at), TEST(retry_delay_passes), TEST(forward_step), TEST(backward_step), TEST(step_while_down), TEST(step_rolled_back), TEST(step_made_once), TEST(unreadable), TEST(many_at_once),
                 TEST(expiry),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* What a new daemon makes of started tasks, what the end of the daemon makes of running ones, and a full disk. */
 #include "fixture.h"
+#include "../store/shim.h"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -216,7 +217,7 @@ static void shutdown_idle(void **state) {
         assert_true(f->down);
 }
 
-/* ── a full disk ── */
+/* ── a commit of unknown outcome ── */
 
 static void result_of(EngineWait *w, int result);
 typedef struct Result {
@@ -229,6 +230,45 @@ static void result_of(EngineWait *w, int result) {
         r->result = result;
         r->told = true;
 }
+
+/* Its sync failed: the daemon has to end, nothing of the turn left it, and the next one rereads. */
+static void unknown_commit(void **state) {
+        Fixture *f = *state;
+        Result w = { .wait.fn = result_of };
+        Ulid id;
+
+        link_init(&w.wait.link);
+        engine_stop(f);
+        shim_install();
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        shim.fault = FAULT_SYNC_EIO;
+        shim.countdown = 1;
+        shim.for_ever = true;
+        assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1 }, &id), 0);
+        engine_on_commit(f->engine, &w.wait);
+        assert_int_equal(run(f), -EIO);
+        assert_true(shim.hits > 0);
+        assert_true(w.told);
+        assert_int_equal(w.result, -EIO);
+        assert_false(launcher_read(f));
+        assert_int_equal(f->n_seen, 0);
+        engine_stop(f);
+        shim_remove();
+
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        clock_shift(2 * (int64_t) USEC_PER_SEC, 2 * (int64_t) USEC_PER_SEC);    /* a start that came to nothing is not tried again at once */
+        assert_int_equal(run(f), 0);
+        _cleanup_task_ Task t = {};
+        int r = store_task_get(f->store, &id, false, &t);
+        assert_true(r == 0 || r == -ENOENT);
+        assert_int_equal(f->n_seen, r == 0 ? 1 : 0);
+        if (r == 0)
+                assert_int_equal(t.status, TASK_STARTED);
+}
+
+/* ── a full disk ── */
 
 static void fill(Fixture *f) {
         static char block[4096];
@@ -315,6 +355,12 @@ static void full_disk(void **state) {
         engine_queue_at(f->engine, 0, &q);
         assert_int_equal(q.waiting, good);
         assert_int_equal(q.running, 0);
+        /* What was rolled back and decided again counts once. */
+        const CounterSeries *c = counters_get((EngineCounters *) engine_counters(f->engine), "default", "many", 1);
+        assert_non_null(c);
+        assert_int_equal(c->submitted, good + 1);
+        assert_int_equal(c->processed[TASK_COMPLETED], 1);
+        assert_int_equal(c->latency.count, 1);
         engine_drain(f->engine, false);
         assert_int_equal(run(f), 0);
         assert_int_equal(engine_running(f->engine), 4);
@@ -326,7 +372,7 @@ static void full_disk(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(damaged_evidence), TEST(attempt_without_a_row), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
-                TEST(shutdown_idle), cmocka_unit_test(full_disk),
+                TEST(shutdown_idle), TEST(unknown_commit), cmocka_unit_test(full_disk),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

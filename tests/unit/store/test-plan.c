@@ -23,7 +23,7 @@ static const struct {
         { "QUEUE_LIST", "SCAN queues" },
         { "ROLE_LIST", "SCAN r" },
         { "QUEUE_REMOVE_ROLES", "SCAN role_queues" },
-        { "TASK_NEXT_DUE", "SCAN tasks USING INDEX tasks_due" },        /* its first entry */
+        { "TASK_NEXT_DUE", "SEARCH tasks USING INDEX tasks_due (scheduled_at>?)" },
         { "TASK_SHIFT_RETRIES", "SCAN tasks USING INDEX tasks_due" },   /* after a step of the clock, all that wait */
 };
 
