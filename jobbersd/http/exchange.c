@@ -166,14 +166,21 @@ static enum MHD_Result answer(Exchange *x) {
 
 /* ── the handler and its commit ── */
 
+/* A call of many steps that fails in a later one must not say that nothing was changed. */
+static void reply_failed(Exchange *x, int error) {
+        reply_errno(&x->reply, error, x->stepped && reply_status_of(error) == 507 ?
+                    "the disk became full on the way: what was done before holds, the rest was not changed; ask again when there is space" : NULL);
+}
+
 static void on_commit(EngineWait *w, int result) {
         Exchange *x = CONTAINER_OF(w, Exchange, commit);
 
         if (result < 0) {
                 x->again = false;
                 reply_done(&x->reply);
-                reply_errno(&x->reply, result, NULL);
+                reply_failed(x, result);
         }
+        x->stepped = x->stepped || x->again;
         resume(x, x->again ? EXCHANGE_CALL : EXCHANGE_READY);
 }
 
@@ -195,7 +202,7 @@ static enum MHD_Result call_handler(Exchange *x) {
         x->again = r == REPLY_CONTINUE;
         if (r < 0) {
                 reply_done(&x->reply);
-                reply_errno(&x->reply, r, NULL);
+                reply_failed(x, r);
         }
         if (r == REPLY_WAIT && take_waiting_place(x)) {
                 if (h->stopping) {

@@ -59,6 +59,7 @@ struct Exchange {
         bool refused;                   /* the answer was there before the body: the rest is thrown away */
         bool closing;                   /* the connection ends with this answer */
         bool again;                     /* REPLY_CONTINUE: another step after the commit */
+        bool stepped;                   /* a step of it is durable already */
         bool counted;                   /* in pool->waiting */
         const char *cors;               /* the allowed Origin; MHD's */
         size_t discarded;

@@ -4,7 +4,7 @@ import os
 
 import campaign_call
 import pytest
-from driver import show
+from driver import World, show
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='attaching to the launcher needs root')
 SEED = int.from_bytes(os.urandom(4), 'big')
@@ -29,3 +29,25 @@ def test_error_at_calls(error, role, step):
     found, numbers = campaign_call.errors(100, SEED, which=(error,), roles=(role,), scenes=('short',), step=step)
     assert not found, f'seed {SEED}\n{show(found)}'
     assert numbers[f'{error} blows'] >= 1, numbers
+
+
+def test_a_full_disk_in_the_middle_of_a_bulk_call():
+    """What the 507 says of the tasks is true, whichever of the steps it was that met the full disk."""
+    world, said = World(f'{SEED}.bulk', log_level='err'), []
+    try:
+        world.d.post('/queues/default/pause')
+        for n in (2, 40, 90, 140, 200, 300, 400):
+            ids = world.submit('short', 900)
+            strike = campaign_call.Strike(['-e', 'ENOSPC'], n, world.pid())
+            a = world.d.ask('POST', '/tasks/cancel', {'task_ids': ids})
+            struck = strike.end()
+            states = [world.d.status(i)['status'] for i in ids]
+            if a.status == 507:
+                changed = states.count('cancelled')
+                assert ('nothing was changed' in a.text) == (changed == 0), (n, struck, changed, a.text)
+                said.append(changed)
+            else:
+                assert a.status == 200 and states.count('cancelled') == len(ids), (n, struck, a)
+        assert said and max(said) > 0, said
+    finally:
+        world.d.close(check=False)
