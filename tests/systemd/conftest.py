@@ -38,6 +38,7 @@ class Machine(Vm):
     """A Vm with the package in it, and its API."""
 
     token = None
+    failures = 0                # of the session, when it was last put in order
 
     @staticmethod
     def debs():
@@ -161,11 +162,16 @@ def session_machine():
 
 
 @pytest.fixture
-def machine(session_machine):
-    """The shared machine, with the daemon running whatever the test before did."""
+def machine(session_machine, request):
+    """The shared machine, with the daemon running whatever the test before did; one that failed leaves it no tasks either."""
     m = session_machine
     if m.sh("systemctl is-active jobbersd", check=False)[1] != "active":
         m.sh("systemctl reset-failed; systemctl start jobbersd")
+    if request.session.testsfailed != m.failures:
+        m.failures = request.session.testsfailed
+        for status in ("submitted", "scheduled", "started"):
+            m.call("POST", "/tasks/cancel", {"status": status})
+        m.wait_for(lambda: m.get("/task-list?status=started")["tasks"] == [])
     return m
 
 
