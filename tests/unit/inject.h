@@ -1,5 +1,5 @@
 /* inject.h: failures of memory and of system calls, where a test wants them. Defines the C library's own functions, so it is included by one
- * file of a test program; not with the sanitizers, whose functions those are then: INJECT_WORKS says so. */
+ * file of a test program. Memory is the sanitizers' and valgrind's own where those are at work: inject_works() tells. */
 #pragma once
 
 #include <dlfcn.h>
@@ -14,12 +14,6 @@
 #include <sys/syscall.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define INJECT_WORKS false
-#else
-#define INJECT_WORKS true
-#endif
 
 /* The nth call from now on fails with the error; 0: none does. */
 typedef struct Injection {
@@ -66,6 +60,16 @@ void free(void *p) {
         __libc_free(p);
 }
 #endif
+
+static inline bool inject_works(void) {
+        inject_nothing();
+        injected.memory = (Injection) { 1, ENOMEM };
+        void *(*volatile allocate)(size_t) = malloc;    /* the compiler knows what malloc() never does */
+        void *p = allocate(100);
+        inject_nothing();
+        free(p);
+        return !p;
+}
 
 int socket(int domain, int type, int protocol) {
         return inject(&injected.socket) ? -1 : (int) syscall(SYS_socket, domain, type, protocol);

@@ -12,7 +12,7 @@ static void no_memory(void **state) {
         Ulid ids[TASKS];
         unsigned refused = 0, n;
 
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         for (size_t i = 0; i < TASKS; i++)
                 ids[i] = submit(f, "many", NULL);
@@ -45,7 +45,7 @@ static void no_memory_for_the_row(void **state) {
         _cleanup_task_ Task t = {};
         unsigned refused = 0;
 
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         Ulid id = submit(f, "many", NULL);
         assert_int_equal(run(f), 0);

@@ -32,7 +32,7 @@ static void found_later(Fixture *f, Injection *where, unsigned nth, int error) {
 }
 
 static void no_memory_for_the_path(void **state) {
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         /* The handle is the first that is allocated, the path the second. */
         found_later(*state, &injected.memory, 2, ENOMEM);
@@ -177,7 +177,7 @@ static void end_cannot_be_watched(void **state) {
 static void no_memory_for_a_request(void **state) {
         Fixture *f = *state;
         LauncherRequest k;
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         write_started(f);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
@@ -197,7 +197,7 @@ static void no_memory_to_adopt(void **state) {
         Fixture *f = *state;
         LaunchAttempt *a = NULL;
         bool adopted;
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         injected.memory_size = sizeof(LaunchAttempt);
         injected.memory = (Injection) { 1, ENOMEM };

@@ -21,12 +21,9 @@
 #define CALLS_MAX 400
 
 /* More of what a disk can do. */
-static Injection fallocate_fails, pwrite_fails, ftruncate_fails, fsync_fails, renameat_fails, mkdirat_fails;
+static Injection pwrite_fails, ftruncate_fails, fsync_fails, renameat_fails, mkdirat_fails;
 static bool pwrite_is_short;
 
-int fallocate(int fd, int mode, off_t at, off_t n) {
-        return inject(&fallocate_fails) ? -1 : (int) syscall(SYS_fallocate, fd, mode, at, n);
-}
 ssize_t pwrite(int fd, const void *data, size_t n, off_t at) {
         if (inject(&pwrite_fails))
                 return -1;
@@ -146,7 +143,7 @@ static void test_directories_that_cannot_be_opened(void **state) {
 
 static void test_directories_without_memory(void **state) {
         Fixture *f = *state;
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         for (unsigned n = 1; n < CALLS_MAX; n++) {
                 place_close(&f->place);
@@ -175,7 +172,7 @@ static void test_record_that_cannot_be_begun(void **state) {
         const struct {
                 Injection *where;
                 int error;
-        } cases[] = { { &injected.openat, ENOSPC }, { &fallocate_fails, ENOSPC }, { &pwrite_fails, EIO } };
+        } cases[] = { { &injected.openat, ENOSPC }, { &pwrite_fails, ENOSPC }, { &pwrite_fails, EIO } };
         RecordFile file;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 *cases[i].where = (Injection) { 1, cases[i].error };
@@ -183,36 +180,37 @@ static void test_record_that_cannot_be_begun(void **state) {
                 assert_int_equal(cases[i].where->nth, 0);
                 assert_false(there(f->place.records_fd, KEY ".started"));
         }
-}
-
-/* A file system that reserves nothing: blanks do it, and are gone in the end. */
-static void test_record_without_fallocate(void **state) {
-        Fixture *f = *state;
-        ExitRecord r = ended(f), back = {};
-        _cleanup_free_ char *text = NULL;
-        RecordFile file;
-        struct stat st;
-        size_t len;
-
-        fallocate_fails = (Injection) { 1, EOPNOTSUPP };
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);
-        assert_int_equal(fstatat(f->place.records_fd, KEY ".started", &st, 0), 0);
-        assert_int_equal(st.st_size, 4096);
-        assert_int_equal(record_file_finish(&file, &r, false), 0);
-        record_file_close(&file);
-        assert_int_equal(fd_read_file_at(f->place.records_fd, KEY, 8192, &text, &len), 0);
-        assert_int_equal(exit_record_decode(text, len, &back), 0);
-        exit_record_done(&back);
-        assert_int_equal(unlinkat(f->place.records_fd, KEY, 0), 0);
-
-        fallocate_fails = (Injection) { 1, EOPNOTSUPP };
-        pwrite_fails = (Injection) { 1, ENOSPC };
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -ENOSPC);
-        fallocate_fails = (Injection) { 1, EOPNOTSUPP };
-        pwrite_is_short = true;
+        pwrite_is_short = true;                 /* the rest did not fit */
         assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -ENOSPC);
         pwrite_is_short = false;
         assert_false(there(f->place.records_fd, KEY ".started"));
+}
+
+/* A spare that cannot be used is removed, and a new file made; one for a record that is there changes nothing. */
+static void test_spares(void **state) {
+        Fixture *f = *state;
+        char spare[RECORD_SPARE_NAME_MAX];
+        RecordFile file;
+
+        f->job.spare = 7;
+        record_spare_name(7, spare);
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);       /* there is none */
+        record_file_undo(&file);
+        for (unsigned i = 0; i < 2; i++) {
+                assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
+                pwrite_fails = (Injection) { i, EIO };          /* the second time */
+                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);
+                assert_false(there(f->place.records_fd, spare));
+                assert_true(there(f->place.records_fd, KEY ".started"));
+                record_file_undo(&file);
+        }
+        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
+        assert_int_equal(fd_write_file_at(f->place.records_fd, KEY ".started", "x", 1, 0640, false), 0);
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
+        record_spare_drop(&f->job);
+        assert_false(there(f->place.records_fd, spare));
+        assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
 }
 
 /* It is the only witness: whatever fails at the end is tried again, until it is all there. */
@@ -229,10 +227,9 @@ static void test_record_is_finished_in_the_end(void **state) {
                 _cleanup_free_ char *text = NULL;
                 RecordFile file;
                 size_t len;
-                if (cases[i].where == &injected.memory && !INJECT_WORKS)
+                if (cases[i].where == &injected.memory && !inject_works())
                         continue;
                 r.status_text = (char *) "it says so";
-                fallocate_fails = (Injection) { 1, EOPNOTSUPP };        /* so that there is something to cut */
                 assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);
                 *cases[i].where = (Injection) { cases[i].nth, cases[i].error };
                 int e = record_file_finish(&file, &r, true);
@@ -256,7 +253,7 @@ static void test_environment_without_memory(void **state) {
         Fixture *f = *state;
         AttemptDir d = { .place = &f->place, .key = KEY };
         unsigned refused = 0;
-        if (!INJECT_WORKS)
+        if (!inject_works())
                 skip();
         for (unsigned n = 1; n < CALLS_MAX; n++) {
                 char **env = NULL, *sentence = NULL;
@@ -305,7 +302,7 @@ static void test_cgroup_files(void **state) {
                 assert_true(r == 0 || r == -EMFILE);
                 inject_nothing();
         }
-        if (INJECT_WORKS)
+        if (inject_works())
                 for (unsigned n = 1; n < 20; n++) {
                         injected.memory = (Injection) { n, ENOMEM };
                         int r = cgroup_mount_point(&name);
@@ -325,7 +322,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
-                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_record_without_fallocate),
+                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_spares),
                 T(test_record_is_finished_in_the_end), T(test_environment_without_memory), T(test_cgroup_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
