@@ -45,6 +45,15 @@ int terminal_width(void) {
         return last;
 }
 
+char *text_clean(char *s) {
+        for (unsigned char *p = (unsigned char *) s; *p; p++)
+                if (*p < ' ' || *p == 0x7f)
+                        *p = ' ';
+                else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)           /* C1, of which some begin sequences as ESC does */
+                        p[0] = p[1] = ' ';
+        return s;
+}
+
 /* Columns that a UTF-8 text takes; bytes where it is no valid text. */
 static size_t text_width(const char *s) {
         wchar_t wide[1024];
@@ -116,6 +125,7 @@ void table_add(Table *t, Colour c, const char *text) {
         t->cells[t->n_cells] = strdup(text ? text : "-");
         if (!t->cells[t->n_cells])
                 abort();
+        text_clean(t->cells[t->n_cells]);
         t->colours[t->n_cells++] = c;
 }
 

@@ -14,6 +14,9 @@ const char *colour(Colour c);
 Colour colour_of_status(const char *status);    /* of a task: running green, failed red, … */
 int terminal_width(void);                       /* columns; 0 when stdout is no terminal (no cutting then) */
 
+/* Takes out of a text what would move the cursor or change the terminal: tasks choose their errors and status texts themselves. In place. */
+char *text_clean(char *s);
+
 #define TABLE_COLUMNS_MAX 12
 
 typedef struct Table {
@@ -28,7 +31,7 @@ typedef struct Table {
 
 /* `titles` is one string, columns separated by '|'; a title that starts with '>' is right-aligned, with '*' flexible. Borrowed. */
 void table_init(Table *t, const char *titles);
-void table_add(Table *t, Colour c, const char *text);   /* the next cell; copies; NULL is "-" */
+void table_add(Table *t, Colour c, const char *text);   /* the next cell; copies, cleaned; NULL is "-" */
 void table_addf(Table *t, Colour c, const char *format, ...) _printf_(3, 4);
 size_t table_rows(const Table *t);
 /* Nothing at all where there are no rows. */

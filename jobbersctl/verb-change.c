@@ -54,8 +54,14 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                         result = CTL_FAILED;
                 }
         }
-        if (!ctl_print_json(ctl, *ret) && !ctl->quiet && !json_object_get(given, "task_ids"))
-                printf("%s%s.\n", ctl_count(ctl_int(*ret, "matched", 0), "task", count), ctl->dry_run ? " would be meant" : "");
+        if (ctl_print_json(ctl, *ret) || ctl->quiet || json_object_get(given, "task_ids"))
+                return result;
+        /* One call reaches so many tasks; a loop might go on for ever, with tasks that fail again as fast. */
+        int64_t matched = ctl_int(*ret, "matched", 0), done = (int64_t) json_array_size(results);
+        if (ctl->dry_run || done >= matched)
+                printf("%s%s.\n", ctl_count(matched, "task", count), ctl->dry_run ? " would be meant" : "");
+        else
+                printf("%lld of %s; the same again does more.\n", (long long) done, ctl_count(matched, "task", count));
         return result;
 }
 

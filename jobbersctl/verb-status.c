@@ -12,6 +12,13 @@ static const char *dot(void) {
         return STREQ(nl_langinfo(CODESET), "UTF-8") ? "●" : "*";
 }
 
+/* A line of text that the task has chosen. */
+static void print_text(const char *label, const char *before, const char *text, const char *after) {
+        _cleanup_free_ char *clean = strdup(text);
+        if (clean)
+                printf("%10s: %s%s%s\n", label, before, text_clean(clean), after);
+}
+
 static void print_time(const json_t *task, const char *label, const char *key) {
         char when[96];
         if (*ctl_str(task, key))
@@ -107,7 +114,7 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         if (progress >= 0)
                 printf("  Progress: %s %lld%%\n", task_bar(progress, 100, 30, bar), (long long) progress);
         if (*ctl_str(task, "status_text"))
-                printf("    Status: \"%s\"\n", ctl_str(task, "status_text"));
+                print_text("Status", "\"", ctl_str(task, "status_text"), "\"");
         if (*ctl_str(task, "stop_reason"))
                 printf("   Stopped: %s\n", ctl_str(task, "stop_reason"));
         if (*ctl_str(task, "scope"))
@@ -115,7 +122,7 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         print_json_line("Parameters", json_object_get(task, "parameters"));
         print_json_line("Result", json_object_get(task, "results"));
         if (*error && !STREQ(status, "completed"))
-                printf("     Error: %s%s%s\n", colour(COLOUR_RED), error, colour(COLOUR_NONE));
+                print_text("Error", colour(COLOUR_RED), error, colour(COLOUR_NONE));
 }
 
 static int print_log(Ctl *ctl, const char *id) {

@@ -199,25 +199,50 @@ static void interrupt_prepare(const char *id) {
         signal(SIGINT, on_interrupt);
 }
 
-/* Why a task that was just submitted may wait for longer than its turn. */
-static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task) {
+/* "in 5min" for one that waits for its time. */
+static void say_scheduled(const json_t *task) {
+        char when[96];
+        fprintf(stderr, "jobbersctl: the task waits for its time: %s\n", ctl_time_long(ctl_str(task, "scheduled_at"), when));
+}
+
+/* Nothing is wrong, there is just much to do. */
+static void say_crowd(const json_t *status, const json_t *queue) {
+        const json_t *roles = json_object_get(status, "roles");
+        int64_t running = 0, slots = 0;
+        for (size_t i = 0; i < json_array_size(roles); i++) {
+                running += ctl_int(json_array_get(roles, i), "running", 0);
+                slots += ctl_int(json_array_get(roles, i), "slots", 0);
+        }
+        fprintf(stderr, "jobbersctl: the task waits for its turn: %lld wait and %lld run in queue \"%s\"; %lld of %lld slots are busy. See: jobbersctl queues\n",
+                (long long) ctl_int(queue, "waiting", 0), (long long) ctl_int(queue, "running", 0), ctl_str(queue, "name"), (long long) running,
+                (long long) slots);
+}
+
+/* Why a task that was submitted does not run. `turn`: also where it is only not its turn. */
+static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, bool turn) {
         _cleanup_json_ json_t *status = NULL;
         const char *name = ctl_str(task, "queue");
+        const json_t *queue = NULL;
 
-        if (ctl->quiet || !STREQ(ctl_str(task, "status"), "submitted") || client_call(client, "GET", "/status", NULL, &status) != 200)
+        if (ctl->quiet)
                 return;
-        if (json_is_true(json_object_get(status, "draining")))
-                fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until: jobbersctl drain off\n");
+        if (turn && STREQ(ctl_str(task, "status"), "scheduled"))
+                say_scheduled(task);
+        if (!STREQ(ctl_str(task, "status"), "submitted") || client_call(client, "GET", "/status", NULL, &status) != 200)
+                return;
         const json_t *queues = json_object_get(status, "queues");
-        for (size_t i = 0; i < json_array_size(queues); i++) {
-                const json_t *q = json_array_get(queues, i);
-                if (!STREQ(ctl_str(q, "name"), name))
-                        continue;
-                if (json_is_true(json_object_get(q, "paused")))
-                        fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until: jobbersctl resume %s\n", name, name);
-                if (json_is_false(json_object_get(q, "served")))
-                        fprintf(stderr, "jobbersctl: queue \"%s\" is in no role of this daemon: the task waits until: jobbersctl set-role default +%s\n", name, name);
-        }
+        for (size_t i = 0; i < json_array_size(queues); i++)
+                if (STREQ(ctl_str(json_array_get(queues, i), "name"), name))
+                        queue = json_array_get(queues, i);
+        bool draining = ctl_true(status, "draining"), paused = ctl_true(queue, "paused"), unserved = json_is_false(json_object_get(queue, "served"));
+        if (draining)
+                fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until: jobbersctl drain off\n");
+        if (paused)
+                fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until: jobbersctl resume %s\n", name, name);
+        if (unserved)
+                fprintf(stderr, "jobbersctl: queue \"%s\" is in no role of this daemon: the task waits until: jobbersctl set-role default +%s\n", name, name);
+        if (turn && !draining && !paused && !unserved)
+                say_crowd(status, queue);
 }
 
 typedef struct Follow {
@@ -239,7 +264,7 @@ static void explain_silence(void *userdata) {
                 return;
         _cleanup_free_ char *path = client_path(client, "/task-status/%s", f->id);
         if (path && client_call(client, "GET", path, NULL, &task) == 200)
-                say_obstacle(f->ctl, client, task);
+                say_obstacle(f->ctl, client, task, true);
 }
 
 /* Many tasks have ended before anybody could follow them, and a log that is complete is cheaper to read: this long they are given. */
@@ -270,7 +295,7 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
 
         const json_t *task = json_object_get(answer, "task");
         if (ctl->queue || (ctl->wait && !ctl->follow))
-                say_obstacle(ctl, ctl->client, task);
+                say_obstacle(ctl, ctl->client, task, false);
         if (!stay) {
                 if (!ctl_print_json(ctl, task))
                         puts(id);

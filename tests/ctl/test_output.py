@@ -85,6 +85,19 @@ def test_width_of_a_terminal(busy):
     assert '…' not in busy('list', '--all'), 'nothing is cut where there is no terminal'
 
 
+def test_tasks_cannot_write_to_the_terminal(busy):
+    """Errors and status texts are the task's own words."""
+    busy.daemon.define('evil', """printf '{"error": {"type": "x", "message": "\\\\u001b[2Jgone\\\\nand \\\\u009b31m\\\\u007f"}}' >"$JOBBERS_RESULT"
+systemd-notify STATUS="$(printf 'a\\033]0;title\\007b')"; exit 1""")
+    busy.daemon.reload()
+    task = busy.submit('evil')
+    busy('wait', task, status=1)
+    for words in (['status', task], ['list', '--all'], ['top', '--once']):
+        out = in_terminal(busy, *words, NO_COLOR='1')
+        assert not [c for c in out if ord(c) < 32 and c not in '\r\n' or 0x7f <= ord(c) < 0xa0], words
+    assert 'gone\nand' in busy.json('status', task)['last_error'] and 'gone and' in busy('status', task), 'one line stays one'
+
+
 def test_pager(busy, tmp_path):
     log = tmp_path / 'paged'
     out = in_terminal(busy, 'list', '--all', PAGER=f'tee {log}')

@@ -1,5 +1,6 @@
 """`run`: output as it comes, the task's exit status, and what happens when it does not go on."""
 import json
+import re
 import signal
 
 from ctl import Ctl
@@ -95,3 +96,18 @@ def test_why_it_waits(daemon):
     assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until: jobbersctl resume default\n'
     ctl('resume', '-q', 'default')
     assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
+
+    ctl('set-queue', '-q', 'default', 'max_concurrent=1')
+    task = ctl.submit('hold')
+    daemon.box.line()
+    p = ctl.popen('run', 'ok')
+    assert p.stderr.readline() == ('jobbersctl: the task waits for its turn: 1 wait and 1 run in queue "default"; 1 of 8 slots are busy. '
+                                   'See: jobbersctl queues\n')
+    daemon.gate.open()
+    assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
+    ctl('wait', task)
+
+    p = ctl.popen('run', 'ok', '--at=+1h')
+    assert re.match(r'jobbersctl: the task waits for its time: \w+ [-0-9]+ [:0-9]+ \S+; in (1h|59min)', p.stderr.readline())
+    p.terminate()
+    p.communicate(timeout=60)
