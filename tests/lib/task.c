@@ -33,7 +33,8 @@ static void *beat(void *userdata) {
 static int threads(JobbersTask *t) {
         pthread_t threads[4];
         for (int i = 0; i < 4; i++)
-                pthread_create(threads + i, NULL, beat, t);
+                if (pthread_create(threads + i, NULL, beat, t) != 0)
+                        exit(4);
         for (int i = 0; i < 4; i++)
                 pthread_join(threads[i], NULL);
         return jobbers_task_progress(t, 100, "joined\nby all") < 0;
