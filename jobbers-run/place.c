@@ -114,8 +114,12 @@ static int attempts_open(const char *path, const Identity *owner) {
         ssize_t n = readlink(path, at, sizeof at - 1);
         if (n > 0) {
                 at[n] = '\0';
-                if (owner->uid == 0 && STREQ(at, target))
-                        return directory_open(target, 0711, owner, 0022);
+                if (owner->uid == 0 && STREQ(at, target)) {
+                        int fd = directory_open(target, 0711, owner, 0022);
+                        /* Anybody may make a directory in there after a boot, before us. It is not ours then: nor is the link of any use. */
+                        if (fd != -EPERM || unlink(path) < 0)
+                                return fd;
+                }
         }
         return directory_open(path, 0711, owner, 0022);
 }
