@@ -211,13 +211,13 @@ def test_retry_on_replaces_the_default(daemon):
 # ── talking while it runs ──
 
 def test_heartbeats_keep_it_alive(daemon):
-    daemon.define('beating', 'for i in 1 2 3 4 5 6; do sleep 0.1; systemd-notify WATCHDOG=1; done', MaxHeartbeatIntervalSec='450ms')
+    daemon.define('beating', 'for i in 1 2 3 4 5 6; do sleep 0.3; systemd-notify WATCHDOG=1; done', MaxHeartbeatIntervalSec='1500ms')
     daemon.reload()
     t = daemon.run('beating')
     assert t['status'] == 'completed', t
     # the barrier of systemd-notify was answered each time: unanswered, it costs 5 s
-    assert when(t['attempts'][0]['ended_at']) - when(t['attempts'][0]['started_at']) < 3
-    assert when(t['heartbeat_at']) > when(t['started_at']) + 0.5
+    assert when(t['attempts'][0]['ended_at']) - when(t['attempts'][0]['started_at']) < 10
+    assert when(t['heartbeat_at']) > when(t['started_at']) + 1.5
 
 
 def test_status_and_progress_while_it_runs(daemon):

@@ -128,10 +128,10 @@ def test_output_in_one_file(anywhere):
     st = os.stat(os.path.join(anywhere.log_dir, a.id + '.log'))
     assert st.st_uid == (pwd.getpwnam('jobbers').pw_uid if anywhere.uid == 0 else anywhere.uid)
     assert stat.S_IMODE(st.st_mode) == 0o640
-    # a second attempt goes on in the same file
+    # a second attempt goes on in the same file, and says so
     b = anywhere.run('talk', raw=a.raw, attempt=2)
     b.end()
-    assert b.log() == b'out\nerr\nagain\n' * 2
+    assert b.log() == b'out\nerr\nagain\n-- jobbers: attempt 2 --\nout\nerr\nagain\n'
 
 
 def test_log_is_complete_when_the_record_is_there(launcher):
