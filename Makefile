@@ -197,7 +197,7 @@ define fuzzer
 $(B)/tests/fuzz/fuzz-$(1): tests/fuzz/fuzz-$(1).c $(if $(FUZZ),,tests/fuzz/replay.c) $(FUZZ_OBJ_$(1)) $(call archives,$(or $(FUZZ_GROUP_$(1)),model))
 	@mkdir -p $$(@D)
 	$$(SAY) LD $$@
-	$$(Q)$$(CC) $$(CFLAGS) $$(OURFLAGS) $$(WARN) $$(CPPFLAGS) -MMD -MP $$(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $$@ $$(filter-out %.h,$$^) $(call libs,$(or $(FUZZ_GROUP_$(1)),model))
+	$$(Q)$$(CC) $$(CFLAGS) $$(OURFLAGS) $$(WARN) $$(CPPFLAGS) -MMD -MP $$(LDOURS) $(if $(FUZZ),-fsanitize=fuzzer) -o $$@ $$< $(if $(FUZZ),,tests/fuzz/replay.c) $(FUZZ_OBJ_$(1)) $(call archives,$(or $(FUZZ_GROUP_$(1)),model)) $(call libs,$(or $(FUZZ_GROUP_$(1)),model))
 endef
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzzer,$(f))))
 ##: the fuzzers' corpora, replayed
