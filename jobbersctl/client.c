@@ -76,7 +76,7 @@ void client_address_resolve(ClientAddress *a) {
         if (a->mode != CLIENT_ANY)
                 return;
         a->mode = CLIENT_SYSTEM;
-        if (geteuid() != 0 && access(SYSTEM_SOCKET, F_OK) < 0)
+        if (!a->socket && geteuid() != 0 && access(SYSTEM_SOCKET, F_OK) < 0)
                 a->mode = CLIENT_USER;
 }
 

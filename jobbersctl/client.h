@@ -17,7 +17,7 @@ typedef struct ClientAddress {
         ClientMode mode;
 } ClientAddress;
 
-/* Decides CLIENT_ANY: the caller's own daemon where the system's is not there and the caller is not root. */
+/* Decides CLIENT_ANY: the caller's own daemon where no socket is named, the system's is not there and the caller is not root. */
 void client_address_resolve(ClientAddress *address);
 
 /* -errno with a sentence on stderr. Nothing is sent yet. */

@@ -15,12 +15,13 @@ class Terminal:
 
     def __init__(self, daemon, tmp_path, columns, lines=24):
         self.tmux = ['tmux', '-S', str(tmp_path / f'tmux-{columns}'), '-f', '/dev/null']
-        environment = {**Ctl(daemon).environment, 'PATH': f'{os.path.dirname(JOBBERSCTL)}:/usr/bin:/bin', 'HOME': str(tmp_path), 'PAGER': 'less'}
+        environment = {**Ctl(daemon).environment, 'PATH': f'{os.path.dirname(JOBBERSCTL)}:/usr/bin:/bin', 'HOME': str(tmp_path), 'PAGER': 'less',
+                       'SHELL': '/bin/sh'}
         (tmp_path / 'rc').write_text("PS1='ready$ '\n")
         self.do('-u', 'new-session', '-d', '-x', str(columns), '-y', str(lines), '-c', str(tmp_path),
                 f'exec bash --noprofile --rcfile {tmp_path}/rc', env=environment)
         try:
-            self.until('ready$')
+            self.prompt()
         except AssertionError:
             self.close()
             raise
@@ -35,6 +36,10 @@ class Terminal:
         """The screen as soon as it has this (a string or a pattern), or has it no more."""
         found = (lambda s: text in s) if isinstance(text, str) else text.search
         return until(lambda: (lambda s: s if bool(found(s)) != absent else None)(self.screen()), f'{text} in:\n{self.screen()}')
+
+    def prompt(self):
+        """Until the shell waits for a command."""
+        return self.until(re.compile(r'ready\$ ?\Z'))
 
     def type(self, *keys):
         self.do('send-keys', *keys)
@@ -94,7 +99,8 @@ def test_top(open_terminal, running, ctl, columns):
     ctl('cancel', later)
     t.until(later, absent=True)
     t.type('q')
-    assert t.until('ready$', ).rstrip().endswith('ready$') and running not in t.screen(), 'the screen of before is back'
+    t.prompt()
+    assert running not in t.screen(), 'the screen of before is back'
 
 
 def test_top_follows_the_size(open_terminal, running):
@@ -106,7 +112,7 @@ def test_top_follows_the_size(open_terminal, running):
     t.resize(60, 12)
     assert all(len(line) <= 60 for line in t.until(re.compile(r'RUNS FOR PROGRESS')).splitlines())
     t.type('q')
-    t.until('ready$')
+    t.prompt()
 
 
 @pytest.mark.parametrize('how', ['C-c', 'SIGTERM', 'SIGHUP', 'C-z'])
@@ -123,14 +129,14 @@ def test_top_gives_the_terminal_back(open_terminal, running, how):
         shell = int(t.do('display', '-p', '#{pane_pid}'))
         [child] = open(f'/proc/{shell}/task/{shell}/children').read().split()
         os.kill(int(child), getattr(signal, how))
-    t.until('ready$')
+    t.prompt()
     until(lambda: t.do('display', '-p', '#{alternate_on} #{cursor_flag}').split() == ['0', '1'], 'the screen of before')
     assert running not in t.screen()
     if how == 'C-z':
         t.command('fg')
         t.until(running)
         t.type('q')
-        t.until('ready$')
+        t.prompt()
     t.command('clear; stty -a | md5sum | cmp - before && echo as before')
     t.until(re.compile('^as before', re.M))
 
@@ -146,22 +152,22 @@ def test_top_survives_the_daemon(open_terminal, daemon, tmp_path):
         daemon.start()
         t.until('0 running')
         t.type('q')
-        t.until('ready$')
+        t.prompt()
     finally:
         t.close()
 
 
 def test_top_without_a_daemon(open_terminal):
     t = open_terminal(80)
-    t.command('clear; jobbersctl top --socket=/nonexistent; echo "status $?"')
-    assert 'jobbersd is not running: there is no /nonexistent.' in t.until('status 1').replace('\n', '')
+    t.command('clear; jobbersctl top --socket=/nonexistent; echo "ended with $?"')
+    assert 'jobbersd is not running: there is no /nonexistent.' in t.until('ended with 1').replace('\n', '')
 
 
 @pytest.mark.parametrize('columns', [80, 120])
 def test_status_of_a_task(open_terminal, running, columns):
     t = open_terminal(columns, 30)
-    t.command(f'clear; jobbersctl status {running}; echo "status $?"')
-    screen = t.until('status 0')
+    t.command(f'clear; jobbersctl status {running}; echo "ended with $?"')
+    screen = t.until('ended with 0')
     assert re.search(rf'^● {running} - progress version 1$', screen, re.M)
     assert '  Progress: ████████████░░░░░░░░░░░░░░░░░░ 42%' in screen
     assert 'Status: "importing the rows of a file whose name is rather long"' in screen
@@ -173,8 +179,8 @@ def test_status_of_a_task(open_terminal, running, columns):
 @pytest.mark.parametrize('columns', [80, 120])
 def test_status_of_the_daemon(open_terminal, running, ctl, columns):
     t = open_terminal(columns, 30)
-    t.command('clear; jobbersctl status; echo "status $?"')
-    screen = t.until('status 0')
+    t.command('clear; jobbersctl status; echo "ended with $?"')
+    screen = t.until('ended with 0')
     assert re.search(r'^● jobbersd ', screen, re.M) and '1 of 8 slots busy, role default' in screen
     assert re.search(r'^default +1 +0 open$', screen, re.M)
 
@@ -182,8 +188,8 @@ def test_status_of_the_daemon(open_terminal, running, ctl, columns):
 @pytest.mark.parametrize('columns', [80, 120])
 def test_list(open_terminal, running, columns):
     t = open_terminal(columns)
-    t.command('clear; jobbersctl list; echo "status $?"')
-    screen = t.until('status 0')
+    t.command('clear; jobbersctl list; echo "ended with $?"')
+    screen = t.until('ended with 0')
     row = re.search(rf'^{running}.*$', screen, re.M).group(0)
     assert len(row) <= columns and '42% imp' in row and row.endswith('…') == (columns == 80)
 
@@ -192,10 +198,10 @@ def test_long_lists_are_paged(open_terminal, ctl, shared):
     for _ in range(40):
         ctl.submit('ok', '--at=+1h')
     t = open_terminal(80)
-    t.command('clear; jobbersctl list; echo "status $?"')
+    t.command('clear; jobbersctl list; echo "ended with $?"')
     t.until(re.compile(r'^ID .*STATE', re.M))
     t.until(re.compile(r'^:$|^lines|--More--', re.M))
-    assert 'status' not in t.screen().split('\n', 1)[1]
+    assert 'ended' not in t.screen().split('\n', 1)[1]
     t.type('q')
-    t.until('status 0')
+    t.until('ended with 0')
     shared.post('/tasks/cancel', {'status': 'scheduled'})
