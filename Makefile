@@ -274,14 +274,24 @@ tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c libjobbers/*.c jobbers-task/*.c)) -- $(OURFLAGS) -Isql
 
 # ── benchmarks ──
-##: no-op tasks a second beside a bare posix_spawn loop, in one run; jobbersctl run beside curl
-bench: $(PROGRAMS)
-	@JOBBERS_BUILD=$(abspath $(B)) bench/tasks
-	@JOBBERS_BUILD=$(abspath $(B)) bench/ctl
-$(B)/bench-store: bench/bench-store.c $(call archives,store)
+BENCH_TOOLS := $(addprefix $(B)/bench/,raw-spawn nothing bare-http bare-store http-latency peer-beanstalk scope-client bench-store bench-request)
+$(B)/bench/bench-store: $(call archives,store)
+$(B)/bench/bench-request: $(call archives,http)
+$(B)/bench/bench-%: bench/bench-%.c
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(call archives,store) $(call libs,store)
+	$(Q)$(CC) $(CFLAGS) $(OURFLAGS) $(WARN) $(CPPFLAGS) $(LDOURS) -o $@ $< $(filter %.a,$^) $(call libs,http)
+$(B)/bench/nothing: bench/nothing.c
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) -O2 -static -nostdlib -nostartfiles -fno-stack-protector -o $@ $<
+$(B)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) -O2 -g -std=gnu17 -D_GNU_SOURCE $(WARN) -Wl,--as-needed -o $@ $< -lmicrohttpd -lsqlite3 -lsystemd
+##: all figures beside their limits and peers, in one run; QUICK=1 in two minutes, WHAT="xargs latency" chooses, WRITE=1 for docs/PERFORMANCE.md
+bench: $(PROGRAMS) $(BENCH_TOOLS)
+	@JOBBERS_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/run $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(RUNS),--runs $(RUNS)) $(WHAT)
 
 ##: remove what was built
 clean:

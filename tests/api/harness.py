@@ -263,7 +263,7 @@ class Daemon(Client):
     def __init__(self, mode=None, **settings):
         self.mode = mode or ('system' if os.geteuid() == 0 else 'user')
         self.uid = ORDINARY_UID if self.mode == 'user' and os.geteuid() == 0 else os.geteuid()
-        self.tmp = tempfile.mkdtemp(prefix='jt-', dir='/tmp')
+        self.tmp = tempfile.mkdtemp(prefix='jt-', dir=os.environ.get('JOBBERS_TEST_DIR', '/tmp'))
         os.chmod(self.tmp, 0o755)
         for name in ('tasks.d', 'libexec', 'run', 'home', 'data'):
             os.mkdir(self.path(name), 0o755)
