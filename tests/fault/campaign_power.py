@@ -11,6 +11,7 @@ import ctypes
 import mmap
 import os
 import random
+import re
 
 import shutil
 import signal
@@ -134,6 +135,8 @@ class Truth:
                 facts += [(h['at'], 'there', t['id'], None) for t in h['tasks']]
             elif h['op'] == 'cancel' and h['answer'] == 'acknowledged' and h['id'] not in resubmitted:
                 facts.append((h['at'], 'cancelled', h['id'], None))
+            elif h['op'] == 'recorded':
+                facts.append((h['at'], 'recorded', h['name'], None))
             elif h['op'] == 'seen' and h['status'] in FINAL and h['id'] not in resubmitted:
                 facts.append((h['at'], 'final', h['id'], h['status']))
         stamps = sorted(stamps)
@@ -147,7 +150,7 @@ class Truth:
                 facts.append((stamps[i][1], 'begun', line['id'], line['attempt']))
         self.facts = sorted(facts, key=lambda f: f[0])
         self.next = 0
-        self.there, self.cancelled, self.final, self.begun = set(), set(), {}, {}
+        self.there, self.cancelled, self.final, self.begun, self.recorded = set(), set(), {}, {}, set()
 
     def advance(self, position):
         while self.next < len(self.facts) and self.facts[self.next][0] <= position:
@@ -157,6 +160,8 @@ class Truth:
                 self.there.add(task_id)
             elif kind == 'cancelled':
                 self.cancelled.add(task_id)
+            elif kind == 'recorded':
+                self.recorded.add(task_id)
             elif kind == 'final':
                 self.final[task_id] = detail
             else:
@@ -176,6 +181,18 @@ class Truth:
         for task_id, attempt in self.begun.items():
             if task_id not in tasks or tasks[task_id][1] < attempt:
                 yield f'{task_id}: attempt {attempt} had begun, the store knows of {tasks[task_id][1] if task_id in tasks else "no task"}'
+
+
+    def records_in(self, directory):
+        """The exit records that supervisors had left before they ended."""
+        for name in self.recorded:
+            try:
+                text = open(os.path.join(directory, name), 'rb').read()
+            except OSError as e:
+                yield f'the exit record {name} is lost: {e.strerror}'
+            else:
+                if not text.startswith(b'JOBBERS_EXIT_RECORD=1\n') or name.split('.')[0].encode() not in text:
+                    yield f'the exit record {name} is damaged: {text[:60]}'
 
 
 ID = {}
@@ -227,19 +244,39 @@ def record(seed, seconds, recorder):
             time.sleep(0.002)
             stamps.append((boot(), recorder.position()))
         world.join()
+        # the last ones end while no daemon is there: their records alone tell of it
+        world.submit('long', 4)
+        world.submit('again', 4)
+        until(lambda: len(open(world.d.path('data', 'ledger')).read().splitlines()) and running(world) >= 6, 'the last ones run')
         world.d.kill9()
-        for pid in world.d.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
-        until(lambda: not world.d.processes(), 'all of it is gone')
+        alone = time.time() * 1e6
+        until(lambda: not world.supervisors(), 'the last ones have ended', 60)
+        for name in world.d.records():
+            # one that was written for a daemon that was there is not synced, and its task runs again when both are lost
+            ended = re.search(rb'^ENDED_AT=(\d+)$', open(os.path.join(world.d.records_dir, name), 'rb').read(), re.M)
+            if ended and int(ended[1]) > alone:
+                world.history.add('recorded', name=name)
+        until(lambda: not kill_all(world), 'all of it is gone', 60)
         until(lambda: not unmount_fails(world.d.path('state')), 'the disk is free')
     except BaseException:
         world.close()
         raise
     stamps += [(h['t1'], h['at']) for h in world.history.entries]
     return world, stamps
+
+
+def kill_all(world):
+    pids = world.d.processes()
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    return pids
+
+
+def running(world):
+    return len(world.d.ask('GET', '/task-list', status='started', limit=50).json['tasks'])
 
 
 def unmount_fails(path):
@@ -281,7 +318,7 @@ def start_on(world, state, truth, fake_boot):
     return complaints
 
 
-PER_RECORDING = 2000
+PER_RECORDING = 1000
 
 
 def cuts(n, seed):
@@ -289,8 +326,10 @@ def cuts(n, seed):
     found, totals, done = {}, {}, 0
     while done < n:
         some = min(PER_RECORDING, n - done)
-        more, numbers = cuts_of_one(some, f'{seed}.{done}', 3 if n < 1000 else 10, max(2, some // 100))
+        more, numbers = cuts_of_one(some, f'{seed}.{done}', 3 if n < 1000 else 8, max(2, some // 100))
         done += some
+        if done < n:
+            print(f'{done} of {n}: {numbers}, {sum(map(len, more.values()))} violations', flush=True)
         for name, sentences in more.items():
             found.setdefault(name, []).extend(sentences)
         for name, value in numbers.items():
@@ -308,13 +347,14 @@ def cuts_of_one(n, seed, seconds, starts):
         entries = list(log_entries(recorder.log))
         ledger = read_ledger(world.d.path('data', 'ledger'))
         truth = Truth(world.history.entries, ledger, stamps)
-        # an even spread, more of it where writes were not flushed yet
-        points = sorted(r.randrange(len(entries)) for _ in range(n))
+        # an even spread; and the end, where records are all that is told of some
+        points = sorted([r.randrange(len(entries)) for _ in range(n - n // 8)] + [r.randrange(max(0, len(entries) - 40), len(entries)) for _ in range(n // 8)])
         with_daemon = set(r.sample(range(n), starts))
         fake_boot = os.path.join(recorder.dir, 'boot_id')
         with open(fake_boot, 'w') as f:
             f.write('01234567-89ab-cdef-0123-456789abcdef\n')
         numbers = {'entries in the log': len(entries), 'flushes': sum(bool(e[1] & FLUSH) for e in entries), 'facts': len(truth.facts),
+                   'records': sum(f[1] == 'recorded' for f in truth.facts),
                    'states with unflushed writes': 0, 'daemons started': starts}
         found = play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, numbers)
     finally:
@@ -362,6 +402,7 @@ def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, num
                     complaints += truth.against(tasks)
                 elif truth.there:
                     complaints.append('there is no database')
+                complaints += truth.records_in(os.path.join(point, 'records'))
                 if k in with_daemon and not complaints:
                     complaints = start_on(world, point, truth, fake_boot)
                 if complaints:
