@@ -221,6 +221,10 @@ def kills(n, seed, **more):
     return at_every(n, seed, ['-k'], **more)
 
 
+def kills_of_daemon(n, seed):
+    return kills(n, seed, roles=('daemon',), scenes=('short',))
+
+
 def errors(n, seed, which=ERRORS, **more):
     everything, totals = {}, {}
     for name in which:

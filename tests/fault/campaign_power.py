@@ -348,7 +348,7 @@ def cuts_of_one(n, seed, seconds, starts):
         ledger = read_ledger(world.d.path('data', 'ledger'))
         truth = Truth(world.history.entries, ledger, stamps)
         # an even spread; and the end, where records are all that is told of some
-        points = sorted([r.randrange(len(entries)) for _ in range(n - n // 8)] + [r.randrange(max(0, len(entries) - 40), len(entries)) for _ in range(n // 8)])
+        points = sorted([r.randrange(len(entries)) for _ in range(n - n // 5)] + [r.randrange(max(0, len(entries) - 40), len(entries)) for _ in range(n // 5)])
         with_daemon = set(r.sample(range(n), starts))
         fake_boot = os.path.join(recorder.dir, 'boot_id')
         with open(fake_boot, 'w') as f:
