@@ -174,12 +174,6 @@ static CallFault transport_call(Client *c, Call *call) {
         return c->over_socket ? unix_call(&c->unix_transport, c->where, call) : curl_call(c->curl, call);
 }
 
-static int perform(Client *c, Call *call) {
-        call->timeout_msec = c->timeout_msec;
-        CallFault fault = transport_call(c, call);
-        return fault == CALL_OK ? 0 : say_unreachable(c, fault, call);
-}
-
 static bool collect(void *userdata, int status, const char *data, size_t n) {
         return str_append_n(userdata, data, n) >= 0;
 }
@@ -191,9 +185,15 @@ int client_call(Client *c, const char *method, const char *path, const json_t *b
 
         if (body && !text)
                 return -ENOMEM;
-        int r = perform(c, &call);
-        if (r < 0)
-                return r;
+        call.timeout_msec = c->timeout_msec;
+        CallFault fault = transport_call(c, &call);
+        if (fault == CALL_HUNG_UP && STREQ(method, "GET")) {
+                /* Most likely it is being restarted: where systemd holds the socket, the next one answers. */
+                str_reset(&answer);
+                fault = transport_call(c, &call);
+        }
+        if (fault != CALL_OK)
+                return say_unreachable(c, fault, &call);
         if (ret)
                 *ret = json_loadb(answer.s ? answer.s : "", answer.len, JSON_DECODE_ANY, NULL);
         return call.status;
@@ -212,8 +212,10 @@ int client_get_soon(Client *c, const char *path, long msec, json_t **ret) {
 int client_send(Client *c, const char *method, const char *path, const json_t *body, json_t **ret) {
         json_t *answer = NULL;
         int status = client_call(c, method, path, body, &answer);
-        if (status < 0)
+        if (status < 0) {
+                c->hint = NULL;
                 return status;
+        }
         if (status >= 300) {
                 status = client_refused(c, status, answer);
                 json_decref(answer);
@@ -231,28 +233,48 @@ int client_get(Client *c, const char *path, json_t **ret) {
         return client_send(c, "GET", path, NULL, ret);
 }
 
-typedef struct Stream {
-        client_write_fn write;
-        void (*idle)(void *userdata);
-        void *userdata;
+#define HANGUPS_MAX 5           /* one after the other */
+
+typedef struct Streaming {
+        const ClientStream *how;
+        uint64_t seen, skip;            /* bytes passed on so far; of those, what is to come once more */
         Str error;
-} Stream;
+} Streaming;
 
 static bool stream_data(void *userdata, int status, const char *data, size_t n) {
-        Stream *s = userdata;
-        return status == 200 ? s->write(s->userdata, data, n) : str_append_n(&s->error, data, n) >= 0;
+        Streaming *s = userdata;
+        if (status != 200)
+                return str_append_n(&s->error, data, n) >= 0;
+        size_t again = (size_t) MIN(s->skip, (uint64_t) n);
+        s->skip -= again;
+        s->seen += n - again;
+        return again == n || s->how->write(s->how->userdata, data + again, n - again);
 }
 
 static void stream_idle(void *userdata) {
-        Stream *s = userdata;
-        s->idle(s->userdata);
+        Streaming *s = userdata;
+        s->how->idle(s->how->userdata);
 }
 
-int client_stream(Client *c, const char *path, client_write_fn write, client_idle_fn idle, void *userdata) {
-        Stream s = { .write = write, .idle = idle, .userdata = userdata };
-        Call call = { .method = "GET", .path = path, .data = stream_data, .idle = idle ? stream_idle : NULL, .userdata = &s };
-        int r = perform(c, &call);
-        if (r >= 0 && call.status != 200) {
+int client_stream(Client *c, const char *path, const ClientStream *how) {
+        Streaming s = { .how = how };
+        CallFault fault;
+        Call call;
+        int hung_up = 0, r = 0;
+        bool more;
+
+        do {
+                call = (Call) { .method = "GET", .path = path, .data = stream_data, .idle = how->idle ? stream_idle : NULL, .userdata = &s,
+                                .timeout_msec = c->timeout_msec };
+                s.skip = s.seen;
+                fault = transport_call(c, &call);
+                /* Cut off by a daemon that went, or brought to an end by one that stops or has held it for long enough. */
+                hung_up = fault == CALL_HUNG_UP ? hung_up + 1 : 0;
+                more = fault == CALL_HUNG_UP ? hung_up < HANGUPS_MAX : fault == CALL_OK && call.status == 200 && how->again && how->again(how->userdata);
+        } while (more);
+        if (fault != CALL_OK)
+                r = say_unreachable(c, fault, &call);
+        else if (call.status != 200) {
                 json_t *answer = json_loadb(s.error.s ? s.error.s : "", s.error.len, 0, NULL);
                 r = client_refused(c, call.status, answer);
                 json_decref(answer);

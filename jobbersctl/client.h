@@ -42,10 +42,13 @@ void client_timeout(Client *c, long msec);
 int client_refused(Client *c, int status, const json_t *answer);
 /* What to do when the next client_get, _send or _stream is refused with 400, 404, 409 or 422: follows the daemon's sentence. Borrowed. */
 void client_hint(Client *c, const char *hint);
-/* Streams an answer's text to `write` as it arrives; write returns false to stop. `idle` may be NULL: called once when nothing has come for a
- * second; it must not use this client. */
-typedef bool (*client_write_fn)(void *userdata, const char *data, size_t n);
-typedef void (*client_idle_fn)(void *userdata);
-int client_stream(Client *c, const char *path, client_write_fn write, client_idle_fn idle, void *userdata);
+typedef struct ClientStream {
+        bool (*write)(void *userdata, const char *data, size_t n);      /* false: enough */
+        void (*idle)(void *userdata);           /* NULL, or called once when nothing has come for a second; must not use this client */
+        bool (*again)(void *userdata);          /* NULL, or asked at the end: is there more to come? May use the client */
+        void *userdata;
+} ClientStream;
+/* Passes an answer's text on as it arrives. Goes on where it was when the daemon is restarted meanwhile. */
+int client_stream(Client *c, const char *path, const ClientStream *how);
 /* `pattern` with percent-encoded `arg` in place of its "%s"; the caller frees. NULL without memory. */
 char *client_path(Client *c, const char *pattern, const char *arg);

@@ -117,6 +117,7 @@ CallFault curl_call(CurlTransport *t, Call *call) {
         return code == CURLE_COULDNT_CONNECT                                        ? CALL_CONNECT
              : code == CURLE_COULDNT_RESOLVE_HOST                                   ? CALL_RESOLVE
              : code == CURLE_OPERATION_TIMEDOUT && call->timeout_msec > 0         ? CALL_TIMEOUT
+             : code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE ? CALL_HUNG_UP
              : code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ? CALL_URL
                                                                                     : CALL_BROKEN;
 }

@@ -233,7 +233,8 @@ CallFault unix_call(UnixTransport *t, const char *socket_path, Call *call) {
                         continue;
                 if (r == -ETIMEDOUT)
                         return CALL_TIMEOUT;
-                call->reason = reason_of(w < 0 && !a.began ? w : r);
-                return CALL_BROKEN;
+                r = w < 0 && !a.began ? w : r;
+                call->reason = reason_of(r);
+                return r == -ECONNRESET || r == -EPIPE ? CALL_HUNG_UP : CALL_BROKEN;
         }
 }

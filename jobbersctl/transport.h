@@ -12,7 +12,8 @@ typedef enum CallFault {
         CALL_URL,               /* this is no address */
         CALL_LIBRARY,           /* libcurl is not installed */
         CALL_TIMEOUT,           /* Call.timeout_msec is over */
-        CALL_BROKEN,            /* the conversation broke off: Call.reason */
+        CALL_HUNG_UP,           /* the daemon ended in the middle, or is being restarted: Call.reason */
+        CALL_BROKEN,            /* that is not how jobbersd answers: Call.reason */
 } CallFault;
 
 typedef struct Call {
@@ -25,7 +26,7 @@ typedef struct Call {
 
         int status;                     /* 200 … 599 */
         int error;                      /* errno of CALL_CONNECT, 0 when unknown */
-        const char *reason;             /* static text of CALL_BROKEN */
+        const char *reason;             /* static text of the last two */
 } Call;
 
 #define IDLE_MSEC 1000

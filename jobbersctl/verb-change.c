@@ -108,11 +108,11 @@ int verb_logs(Ctl *ctl, int argc, char **argv) {
                 return CTL_FAILED;
         client_hint(ctl->client, HINT_TASK);
         if (ctl->follow)
-                return ctl_exit(client_stream(ctl->client, path, print_bytes, NULL, NULL));
+                return ctl_exit(client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes }));
         ctl_pager(ctl);
         if (!ctl_given(ctl, OPT_LINES))
-                return ctl_exit(client_stream(ctl->client, path, print_bytes, NULL, NULL));
-        int r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM : client_stream(ctl->client, path, tail_write, NULL, &tail);
+                return ctl_exit(client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes }));
+        int r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM : client_stream(ctl->client, path, &(ClientStream) { .write = tail_write, .userdata = &tail });
         if (r >= 0)
                 tail_print(&tail, stdout);
         return ctl_exit(r);

@@ -54,5 +54,5 @@ static bool print_bytes(void *userdata, const char *data, size_t n) {
 
 int verb_show_metrics(Ctl *ctl, int argc, char **argv) {
         ctl_pager(ctl);
-        return ctl_exit(client_stream(ctl->client, "/metrics", print_bytes, NULL, NULL));
+        return ctl_exit(client_stream(ctl->client, "/metrics", &(ClientStream) { .write = print_bytes }));
 }

@@ -246,9 +246,11 @@ static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, boo
 }
 
 typedef struct Follow {
-        const Ctl *ctl;
+        Ctl *ctl;
         const char *id;
         int fd;
+        json_t *ended;                  /* its record once it has */
+        int r;
 } Follow;
 
 static bool print_bytes(void *userdata, const char *data, size_t n) {
@@ -267,20 +269,40 @@ static void explain_silence(void *userdata) {
                 say_obstacle(f->ctl, client, task, true);
 }
 
+static bool is_final(const json_t *task) {
+        return task_status_is_final(task_status_from_string(ctl_str(task, "status")));
+}
+
+/* A log ends with its task, or with a daemon that stops. */
+static bool goes_on(void *userdata) {
+        Follow *f = userdata;
+        _cleanup_free_ char *path = client_path(f->ctl->client, "/task-status/%s?wait=1", f->id);
+        _cleanup_json_ json_t *task = NULL;
+        f->r = path ? client_get(f->ctl->client, path, &task) : -ENOMEM;
+        if (f->r < 0)
+                return false;
+        if (is_final(task))
+                f->ended = TAKE_PTR(task);
+        return !f->ended;
+}
+
 /* Many tasks have ended before anybody could follow them, and a log that is complete is cheaper to read: this long they are given. */
 #define SOON_MSEC 100
 
-/* Shows what the task prints until it has ended. *ret_ended: its record where that is known by the way. */
+/* Shows what the task prints until it has ended; *ret_ended is its record then (new reference). */
 static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle, json_t **ret_ended) {
         _cleanup_free_ char *wait = client_path(ctl->client, "/task-status/%s?wait=1", id);
         _cleanup_json_ json_t *task = NULL;
-        if (wait && client_get_soon(ctl->client, wait, SOON_MSEC, &task) == 0 && task_status_is_final(task_status_from_string(ctl_str(task, "status"))))
-                *ret_ended = TAKE_PTR(task);
-        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", *ret_ended ? "false" : "true", lifecycle ? "true" : "false");
+        bool over = wait && client_get_soon(ctl->client, wait, SOON_MSEC, &task) == 0 && is_final(task);
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", over ? "false" : "true", lifecycle ? "true" : "false");
         _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, id) : NULL;
         Follow f = { .ctl = ctl, .id = id, .fd = fd };
         fflush(stdout);
-        return path ? client_stream(ctl->client, path, print_bytes, explain_silence, &f) : -ENOMEM;
+        int r = !path  ? -ENOMEM
+              : over ? client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes, .userdata = &f })
+                     : client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes, .idle = explain_silence, .again = goes_on, .userdata = &f });
+        *ret_ended = over ? TAKE_PTR(task) : f.ended;
+        return r < 0 ? r : f.r;
 }
 
 /* ── the verbs ── */
