@@ -68,6 +68,8 @@ int engine_bury_remove(Engine *e, const Ulid *id);      /* out of the dead lette
 /* ── queues and roles (sentences as above) ── */
 const QueueConfig *engine_queue_get(Engine *e, const char *name);                       /* NULL: unknown */
 int engine_queue_put(Engine *e, const QueueConfig *q, const char **ret_sentence);       /* create or change, in force at once */
+/* Cancels some of the tasks that wait in it: 1 when there may be more, for another turn. */
+int engine_queue_empty(Engine *e, const char *name, const char **ret_sentence);
 int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence);    /* -EBUSY: holds unfinished tasks */
 typedef struct QueueStatus {
         const QueueConfig *config;

@@ -189,7 +189,7 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
 
 /* ── deleting ── */
 
-#define CANCEL_AT_ONCE 256
+#define CANCEL_AT_ONCE 1000
 
 typedef struct Ids {
         Ulid ids[CANCEL_AT_ONCE];
@@ -233,6 +233,30 @@ static int queue_cancel_all(Engine *e, const char *queue) {
                         if (r < 0)
                                 return r;
                 } while (l->n == CANCEL_AT_ONCE);
+        }
+        return 0;
+}
+
+int engine_queue_empty(Engine *e, const char *name, const char **ret_sentence) {
+        /* Not those that run: they stay where they are until they have ended. */
+        static const TaskStatus waiting[] = { TASK_SUBMITTED, TASK_SCHEDULED };
+        int r = engine_writable(e, ret_sentence);
+        if (r < 0)
+                return r;
+        _cleanup_free_ Ids *l = calloc(1, sizeof *l);
+        if (!l)
+                return -ENOMEM;
+        for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+                l->last_seq = 0;
+                r = queue_ids(e, name, waiting[i], CANCEL_AT_ONCE, l);
+                for (unsigned k = 0; r >= 0 && k < l->n; k++) {
+                        _cleanup_task_ Task cancelled = {};
+                        r = engine_cancel(e, &l->ids[k], &cancelled, NULL);
+                }
+                if (r < 0)
+                        return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be cancelled", name);
+                if (l->n > 0)
+                        return 1;
         }
         return 0;
 }

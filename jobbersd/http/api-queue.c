@@ -221,11 +221,17 @@ int api_queue_config(Request *r, Reply *ret) {
 }
 
 int api_queue_delete(Request *r, Reply *ret) {
+        bool force = REQUEST_QUERY(r, ForceQuery)->force;
         const char *sentence = NULL;
 
         if (!engine_queue_get(r->engine, r->args[0]))
                 return refuse_unknown(ret, r->args[0]);
-        int e = engine_queue_remove(r->engine, r->args[0], REQUEST_QUERY(r, ForceQuery)->force, &sentence);
+        /* A crowded queue is emptied over many turns, so that nobody else has to wait for it. */
+        int e = force && !STREQ(r->args[0], "default") ? engine_queue_empty(r->engine, r->args[0], &sentence) : 0;
+        if (e > 0)
+                return REPLY_CONTINUE;
+        if (e >= 0)
+                e = engine_queue_remove(r->engine, r->args[0], force, &sentence);
         if (e < 0)
                 return api_refuse(ret, e, sentence);
         ret->status = 200;

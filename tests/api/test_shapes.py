@@ -2,7 +2,6 @@
 import re
 
 import pytest
-
 from harness import when
 
 NO_ID = '01JBKR2E5F3G4H5J6K718M9N0P'
@@ -136,6 +135,27 @@ def test_deleting_a_queue_with_tasks(daemon):
     daemon.delete('/queues/q', force='true')
     assert daemon.wait_final(t)['status'] == 'cancelled'
     assert daemon.get('/roles/default')['queues'] == ['default']
+
+
+def commits(daemon):
+    return int(re.search(r'^jobbers_commit_seconds_count (\d+)', daemon.ask('GET', '/metrics').text, re.M).group(1))
+
+
+def test_deleting_a_crowded_queue(daemon):
+    """Cancelled over many commits, between which others are served."""
+    n = 4500
+    serve(daemon, 'q')
+    daemon.post('/queues/q/pause')
+    body = {'tasks': [{'name': 'ok', 'version': 1, 'queue': 'q'}] * 500}
+    for _ in range(n // 500):
+        daemon.post('/submit-tasks', body)
+    later = daemon.submit('ok', queue='q', run_at='2100-01-01T00:00:00Z')
+    before = commits(daemon)
+    daemon.delete('/queues/q', force='true')
+    assert daemon.status(later)['status'] == 'cancelled'
+    assert daemon.post('/tasks/cancel', {'queue': 'q', 'dry_run': True})['matched'] == 0
+    assert daemon.ask('GET', '/queues/q/config').status == 404
+    assert commits(daemon) > before + n // 1000
 
 
 # ── roles ──
