@@ -28,11 +28,12 @@ SIZE = 32 << 20
 BLOCK = 4096
 MAGIC, VERSION = 0x6a736677736872, 1
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+MS_RDONLY = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def mount(device, path, options=''):
-    if libc.mount(device.encode(), path.encode(), b'ext4', 0, options.encode()) < 0:
+def mount(device, path, flags=0):
+    if libc.mount(device.encode(), path.encode(), b'ext4', flags, None) < 0:
         raise OSError(ctypes.get_errno(), f'mount {device} on {path}: {os.strerror(ctypes.get_errno())}')
 
 
@@ -366,9 +367,18 @@ def cuts_of_one(n, seed, seconds, starts):
     return found, numbers
 
 
+def copy(source, target):
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        if os.path.exists(target):
+            os.unlink(target)
+
+
 def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, numbers):
     found = {}
     crash, point = os.path.join(recorder.dir, 'crash'), os.path.join('/tmp', f'power-{os.getpid()}')
+    looked_at = os.path.join(recorder.dir, 'db')         # a copy, since opening it changes it
     playback, at = Playback(recorder.before), 0
     os.mkdir(point)
     with open(crash, 'w+b') as f:
@@ -387,7 +397,8 @@ def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, num
             truth.advance(end)
             playback.write_crash(disk, r)
             try:
-                mount(loop, point)
+                # read-only: the journal is replayed all the same
+                mount(loop, point, 0 if k in with_daemon else MS_RDONLY)
             except OSError as e:
                 found.setdefault('the file system survives', []).append(f'entry {wanted}: {e}')
                 continue
@@ -395,7 +406,9 @@ def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, num
                 database = os.path.join(point, 'jobbers.db')
                 complaints = []
                 if os.path.exists(database) and os.path.getsize(database):
-                    tasks, complaint = tasks_of(database, k % 10 == 0)
+                    for suffix in ('', '-wal'):
+                        copy(database + suffix, looked_at + suffix)
+                    tasks, complaint = tasks_of(looked_at, k % 10 == 0)
                     if complaint:
                         complaints.append(f'database: {complaint}')
                     checked += len(truth.there)
