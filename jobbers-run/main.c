@@ -1,7 +1,9 @@
 /* main.c: jobbers-run: the launcher and its supervisors, or, in a terminal, one run of a task. */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,6 +64,18 @@ static void print_help(void) {
         settings_print_help(stdout);
 }
 
+/* Inheritable capabilities survive the change of user, and so would get into tasks: a container's runtime may have set some. */
+static void capabilities_clean(void) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+        (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if (syscall(SYS_capget, &header, data) < 0)
+                return;
+        for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+                data[i].inheritable = 0;
+        (void) syscall(SYS_capset, &header, data);
+}
+
 /* Descriptors 0, 1 and 2 exist, no signal is ignored or held back: whatever we were started with. */
 static void process_clean(void) {
         for (int fd = open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0; fd = open("/dev/null", O_RDWR | O_CLOEXEC))
@@ -69,6 +83,7 @@ static void process_clean(void) {
                         close(fd);
                         break;
                 }
+        capabilities_clean();
         for (int s = 1; s < _NSIG; s++)
                 if (s != SIGKILL && s != SIGSTOP)
                         (void) sigaction(s, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);

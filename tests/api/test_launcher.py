@@ -66,6 +66,20 @@ def remove(path):
         return False
 
 
+@pytest.mark.parametrize('user', ['jobbers-task', 'root'])
+def test_no_capability_is_inherited(make, user):
+    """Whatever the launcher was started with."""
+    launcher = make()
+    launcher.prefix = ['setpriv', '--inh-caps=+net_raw,+kill', '--ambient-caps=+net_raw,+kill']
+    launcher.define('ask', 'grep -E "^Cap(Inh|Amb|Prm)" /proc/self/status | tr -s "\\n\\t" "  " >@BOX@; echo >@BOX@', User=user)
+    a = launcher.start().run('ask')
+    words = launcher.line().split()
+    inherited = dict(zip(words[::2], words[1::2]))
+    assert int(inherited['CapInh:'], 16) == int(inherited['CapAmb:'], 16) == 0, words
+    assert (int(inherited['CapPrm:'], 16) == 0) == (user != 'root')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
 def test_a_limit_that_cannot_be_set(make):
     launcher = make()
     launcher.define('greedy', 'exit 0', more='[Resources]\nLimitNOFILE=1000000000\n')
