@@ -12,7 +12,7 @@ BUILD = os.environ.get('JOBBERS_BUILD', os.path.join(TREE, 'build'))
 PAGES = ['jobbersd.8', 'jobbers-run.1', 'jobbers-task.1', 'jobbersctl.1', 'jobbersd.conf.5', 'jobbers.task.5', 'jobbers.7', 'libjobbers.3']
 # Of other packages: of systemd, and of the manual-pages that documents the C library.
 OTHERS = {'systemd(1)', 'systemd.syntax(7)', 'systemd.time(7)', 'systemd.slice(5)', 'systemd.resource-control(5)', 'systemd-notify(1)',
-          'sd_notify(3)', 'free(3)'}
+          'sd_notify(3)', 'free(3)', 'journald.conf(5)'}
 
 
 def page(name):

@@ -16,7 +16,7 @@ BUILDING = {'./bootstrap demo': 'check-examples', './bootstrap test': 'itself', 
             'sudo apt install ./build/jobbers_*.deb': 'check-systemd', 'sudo apt install ./build/jobbers_*.deb ./build/jobbers-examples_*.deb': 'check-systemd'}
 # Keys of other programs' files, and words that only look like keys.
 OTHER_KEYS = {'OnCalendar', 'Persistent', 'WantedBy', 'Type', 'Restart', 'StartLimitBurst', 'RuntimeMaxSec', 'WatchdogSec', 'SystemMaxUse', 'MAILTO',
-              'ConnectionError', 'RuntimeDirectory', 'Timeout'}
+              'ConnectionError', 'RuntimeDirectory', 'Timeout', 'RateLimitBurst', 'RateLimitIntervalSec'}
 
 
 def read(path):
