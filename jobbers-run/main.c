@@ -1,6 +1,7 @@
 /* main.c: jobbers-run: the launcher and its supervisors, or, in a terminal, one run of a task. */
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -76,6 +77,12 @@ static void capabilities_clean(void) {
         (void) syscall(SYS_capset, &header, data);
 }
 
+/* Root's own session keyring is reachable for whoever descends from the session, as whatever user: its keys and tickets are not for tasks. */
+static void keyring_clean(void) {
+        if (geteuid() == 0)
+                (void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}
+
 /* Descriptors 0, 1 and 2 exist, no signal is ignored or held back: whatever we were started with. */
 static void process_clean(void) {
         for (int fd = open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0; fd = open("/dev/null", O_RDWR | O_CLOEXEC))
@@ -84,6 +91,7 @@ static void process_clean(void) {
                         break;
                 }
         capabilities_clean();
+        keyring_clean();
         for (int s = 1; s < _NSIG; s++)
                 if (s != SIGKILL && s != SIGSTOP)
                         (void) sigaction(s, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);

@@ -80,6 +80,32 @@ def test_no_capability_is_inherited(make, user):
     assert a.end()['EXIT_STATUS'] == '0'
 
 
+KEYS = f'''import ctypes, os, sys
+c = ctypes.CDLL(None, use_errno=True)
+def keyctl(*a): return c.syscall({250 if os.uname().machine == 'x86_64' else 219}, *a)
+def add(name): return c.syscall({248 if os.uname().machine == 'x86_64' else 217}, b"user", name, b"secret", 6, -3)
+'''
+
+
+def test_no_key_of_root_is_reached(make):
+    """Started from root's login session, whose keyring holds a key."""
+    launcher = make()
+    enter = os.path.join(launcher.tmp, 'enter.py')
+    with open(enter, 'w') as f:
+        f.write(KEYS + 'if keyctl(1, None) < 0 or add(b"of-root") < 0 or keyctl(10, -3, b"user", b"of-root", 0) < 0: sys.exit(77)\n'
+                       'os.execvp(sys.argv[1], sys.argv[1:])\n')
+    if os.spawnlp(os.P_WAIT, sys.executable, sys.executable, enter, 'true') != 0:
+        pytest.skip('no keyrings here')
+    launcher.prefix = [sys.executable, enter]
+    look = os.path.join(launcher.tmp, 'look.py')
+    with open(look, 'w') as f:
+        f.write(KEYS + 'print("found" if keyctl(10, -3, b"user", b"of-root", 0) >= 0 else "nothing", file=open(sys.argv[1], "w"))\n')
+    launcher.define('look', f'exec {sys.executable} {look} @BOX@')
+    a = launcher.start().run('look')
+    assert launcher.line() == 'nothing'
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
 def test_a_limit_that_cannot_be_set(make):
     launcher = make()
     launcher.define('greedy', 'exit 0', more='[Resources]\nLimitNOFILE=1000000000\n')
