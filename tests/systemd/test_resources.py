@@ -219,12 +219,12 @@ def test_logs_are_complete_when_a_task_is_final(machine):
     assert by_unit.splitlines() == wanted
     # With a journald that does not come to it: the task waits for its log, as long as it can.
     machine.define("late", "echo late; echo -n later")
-    machine.sh("systemctl kill -s STOP systemd-journald")
     try:
+        machine.sh("systemctl kill -s STOP --kill-who=main systemd-journald")
         late = machine.submit("late")
         machine.wait(f"[ -e /var/lib/jobbers/records/{late}.1.started ] && ! pgrep -u jobbers-task")
     finally:
-        machine.sh("systemctl kill -s CONT systemd-journald")
+        machine.sh("systemctl kill -s CONT --kill-who=main systemd-journald")
     machine.final(late)
     assert machine.sh("journalctl -q -b -o cat SYSLOG_IDENTIFIER=late").splitlines() == ["late", "later"]
 
