@@ -102,33 +102,72 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
         }
 }
 
-int supervisor_start(Supervisor *s, char **ret_sentence) {
+/* A second, in which daemons come and go. False: it is to stop. */
+static bool start_wait(Supervisor *s) {
+        usec_t until = clock_boot() + TRY_AGAIN;
+        for (usec_t now; (now = clock_boot()) < until && s->uplink.stop == STOP_NONE;) {
+                struct pollfd p[2] = {
+                        { .fd = s->uplink.fd, .events = POLLIN },
+                        { .fd = s->uplink.listen_fd, .events = POLLIN },
+                };
+                if (poll(p, 2, (int) ((until - now) / USEC_PER_MSEC) + 1) <= 0)
+                        continue;
+                uplink_read(&s->uplink, "running");
+                if (p[1].revents)
+                        uplink_accept(&s->uplink);
+        }
+        return s->uplink.stop == STOP_NONE;
+}
+
+static int start_once(Supervisor *s, char ***env, char **ret_sentence) {
         const Job *j = s->job;
+        const Definition *d = j->definition;
+        int r = 0;
+
+        if (!*env)
+                r = environment_build(j, &s->dir, env, ret_sentence);
+        if (r >= 0 && s->output.task_fd < 0)
+                r = output_open(&s->output, j);
+        if (r < 0)
+                return r;
+        if (!s->failure)
+                s->failure = child_failure_get();
+        if (!s->failure)
+                return -ENOMEM;
+        ChildPlan plan = {
+                .definition = d,
+                .user = j->user,
+                .envp = *env,
+                .stdin_fd = s->dir.parameters_fd,
+                .output_fd = s->output.task_fd,
+                .cgroup_fd = -1,
+                .reset_oom_score = j->reset_oom_score,
+                .failure = s->failure,
+        };
+        usec_t now = s->begun_at = clock_boot();
+        s->record.started_at = s->record.heartbeat_at = clock_wall();
+        s->timeout_at = deadline_after(now, d->timeout);
+        s->beat_limit = deadline_after(now, d->max_heartbeat_interval);
+        return s->box.driver->spawn(&s->box, &plan);
+}
+
+int supervisor_start(Supervisor *s, char **ret_sentence) {
         _cleanup_strv_ char **env = NULL;
         int r;
 
-        r = environment_build(j, &s->dir, &env, ret_sentence);
-        if (r >= 0)
-                r = output_open(&s->output, j);
-        s->failure = r < 0 ? NULL : child_failure_get();
-        if (r >= 0 && !s->failure)
-                r = -ENOMEM;
-        if (r >= 0) {
-                ChildPlan plan = {
-                        .definition = j->definition,
-                        .user = j->user,
-                        .envp = env,
-                        .stdin_fd = s->dir.parameters_fd,
-                        .output_fd = s->output.task_fd,
-                        .cgroup_fd = -1,
-                        .reset_oom_score = j->reset_oom_score,
-                        .failure = s->failure,
-                };
-                usec_t now = s->begun_at = clock_boot();
-                s->record.started_at = s->record.heartbeat_at = clock_wall();
-                s->timeout_at = deadline_after(now, j->definition->timeout);
-                s->beat_limit = deadline_after(now, j->definition->max_heartbeat_interval);
-                r = s->box.driver->spawn(&s->box, &plan);
+        /* A host that has no process or memory to spare at the moment costs a task time, and not its life. */
+        for (bool told = false;; told = true) {
+                r = start_once(s, &env, ret_sentence);
+                if (r >= 0 || !error_passes(r))
+                        break;
+                if (!told)
+                        log_task(&(LogTask) { .id = &s->job->task_id, .attempt = s->job->attempt }, LOG_WARNING, r,
+                                 "the task's process cannot be created now, trying again");
+                if (!start_wait(s)) {
+                        s->stop = s->uplink.stop;
+                        break;
+                }
+                free(TAKE_PTR(*ret_sentence));
         }
         output_started(&s->output);
         s->dir.parameters_fd = fd_close(s->dir.parameters_fd);

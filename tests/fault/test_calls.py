@@ -24,7 +24,7 @@ def test_kill_at_calls_of_a_start():
 
 
 @pytest.mark.parametrize('error, role, step', [('ENOSPC', 'daemon', 13), ('EIO', 'daemon', 13), ('EMFILE', 'daemon', 2), ('ENOMEM', 'daemon', 8),
-                                               ('ENOSPC', 'supervisor', 6), ('EMFILE', 'supervisor', 7), ('EMFILE', 'launcher', 2)])
+                                               ('ENOSPC', 'supervisor', 6), ('EMFILE', 'supervisor', 7), ('ENOMEM', 'supervisor', 4), ('EMFILE', 'launcher', 2)])
 def test_error_at_calls(error, role, step):
     found, numbers = campaign_call.errors(100, SEED, which=(error,), roles=(role,), scenes=('short',), step=step)
     assert not found, f'seed {SEED}\n{show(found)}'
