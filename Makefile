@@ -182,9 +182,10 @@ check-ctl: $(PROGRAMS)
 ##: crashes, full disks, kill -9
 check-fault: $(PROGRAMS) $(FAULT_TOOLS)
 	@$(PYTEST) tests/fault
-##: the same at length, for hours: N=100 shortens each campaign, WHAT="kill-daemon ..." chooses; figures go to $(B)/chaos-report
+##: the same at length, for hours, and the seeded faults: N=100 shortens each campaign, WHAT="kill-daemon ..." chooses; figures go to $(B)/chaos-report
 chaos: $(PROGRAMS) $(FAULT_TOOLS)
 	@JOBBERS_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/fault/chaos --report $(B)/chaos-report $(if $(N),-n $(N)) $(WHAT)
+	$(if $(WHAT),,@tests/fault/seeded | tee -a $(B)/chaos-report)
 # Fuzzed readers: replayed over their corpus by check-fuzz; `make FUZZ=1 fuzz-NAME` runs one for a minute under libFuzzer. Each links the
 # group it reads for (model unless said) and what is below it; that of the launcher includes two of jobbers-run's files itself.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))

@@ -30,6 +30,8 @@ KINDS = {
     'failing': ('beat sleep=30 exit=1', {'MaxHeartbeatIntervalSec': '60s', 'DeadLetterPolicy': 'save'}, {'save': True}),
     'leaving': ('child sleep=20', {'KillGraceSec': '50ms'}, {}),
     'crashing': ('signal=11', {}, {}),
+    'limited': ('child sleep=600', {'TimeoutSec': '120ms', 'MaxRetries': '1', 'KillGraceSec': '100ms'}, {'timeout': True, 'retries': 1}),
+    'silent': ('sleep=600', {'MaxHeartbeatIntervalSec': '120ms', 'KillGraceSec': '100ms', 'OnShutdown': 'resubmit'}, {'stalled': True}),
 }
 
 
