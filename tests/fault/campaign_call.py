@@ -225,6 +225,22 @@ def kills_of_daemon(n, seed):
     return kills(n, seed, roles=('daemon',), scenes=('short',))
 
 
+def enospc(n, seed):
+    return errors(n, seed, ('ENOSPC',))
+
+
+def eio(n, seed):
+    return errors(n, seed, ('EIO',))
+
+
+def emfile(n, seed):
+    return errors(n, seed, ('EMFILE',))
+
+
+def enomem(n, seed):
+    return errors(n, seed, ('ENOMEM',))
+
+
 def errors(n, seed, which=ERRORS, **more):
     everything, totals = {}, {}
     for name in which:

@@ -1,5 +1,5 @@
-"""A blow at system calls on the way of a task, the short form: some of them, chosen by the seed; `chaos calls-kill`, `calls-start` and
-`calls-error` walk all."""
+"""A blow at system calls on the way of a task, the short form: some of them, chosen by the seed; `chaos calls-kill`, `calls-start`,
+`calls-enospc` and the like walk all."""
 import os
 
 import campaign_call
