@@ -196,8 +196,9 @@ bool cgroup_base_is_there(const CgroupBase *b) {
         return b->fd >= 0 && faccessat(b->fd, "cgroup.procs", F_OK, 0) >= 0;
 }
 
-/* Of launchers that were killed while they tried. One that is at it right now keeps its own by the process in it. */
-static void probes_remove(const CgroupBase *b) {
+/* Empty ones that nobody is about to use: of launchers that were killed while they tried, and of attempts whose directory is gone, which
+ * outlives their cgroup in every orderly end. */
+static void leftovers_remove(const CgroupBase *b, int attempts_fd) {
         int fd = b->fd < 0 ? -1 : openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
@@ -206,15 +207,15 @@ static void probes_remove(const CgroupBase *b) {
                 return;
         }
         for (struct dirent *e; (e = readdir(d));)
-                if (strncmp(e->d_name, PROBE, strlen(PROBE)) == 0)
+                if (e->d_type == DT_DIR && e->d_name[0] != '.' && faccessat(attempts_fd, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
                         (void) unlinkat(b->fd, e->d_name, AT_REMOVEDIR);
         closedir(d);
 }
 
-void cgroup_base_remove(const CgroupBase *b) {
+void cgroup_base_remove(const CgroupBase *b, int attempts_fd) {
         if (!b->path)
                 return;
-        probes_remove(b);
+        leftovers_remove(b, attempts_fd);
         if (rmdir(b->path) < 0 && errno != ENOENT)
                 log_debug("%s is not removed: %s", b->path, strerror(errno));
 }

@@ -22,7 +22,8 @@ int cgroup_base_open(CgroupBase *b, const char *instance);
 int cgroup_base_open_in(CgroupBase *b, const char *unit, const char *instance);
 void cgroup_base_close(CgroupBase *b);
 bool cgroup_base_is_there(const CgroupBase *b);         /* false once somebody has removed it */
-void cgroup_base_remove(const CgroupBase *b);           /* when it is empty */
+/* When it is empty but for what nobody uses any more: cgroups of no attempt that has a directory in attempts_fd. */
+void cgroup_base_remove(const CgroupBase *b, int attempts_fd);
 
 /* The own (pid 0) or another's v2 path, "/…"; -errno. Caller frees. */
 int cgroup_of_pid(pid_t pid, char **ret);

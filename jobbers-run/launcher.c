@@ -171,8 +171,8 @@ static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *use
                 int fds[FD_PASS_MAX];
                 size_t n_fds = 0;
                 ssize_t n = fd_recv(l->conn_fd, &in, sizeof in, fds, &n_fds, MSG_DONTWAIT);
-                if (n == -EAGAIN || n == -EINTR)
-                        return 0;
+                if (n == -EAGAIN || n == -EINTR || n == -ENOMEM || n == -ENOBUFS)
+                        return 0;       /* asked again, since it still is there */
                 if (n == -ECONNRESET)
                         continue;       /* it left without reading all our answers; what it asked before that comes after this */
                 if (n == -EMSGSIZE) {
@@ -352,7 +352,7 @@ static void base_leave(Launcher *l) {
                 log_debug("%s is left to those who hold the lock: %s", l->base.path, strerror(errno));
         else {
                 cgroup_keep_sweep(&l->base);
-                cgroup_base_remove(&l->base);
+                cgroup_base_remove(&l->base, l->place.attempts_fd);
         }
 }
 

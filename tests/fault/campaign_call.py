@@ -174,6 +174,10 @@ def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None):
                 if daemon_is_gone(world):
                     ended_itself(world, error, struck, f'{role}, {scene}, call {n}')
                     world.d.start()
+                if error:
+                    # a file that could not be removed is looked for at the next start
+                    world.kill(('daemon',))
+                    world.d.start()
             except AssertionError as e:
                 world.problems.append(f'{role}, {scene}, call {n}: {str(e)[-3000:]}')
             found, numbers = world.finish()

@@ -31,6 +31,7 @@ SETTLE_USEC = 60 * 1000000
 # What ends an attempt without its own doing costs no retry.
 FREE_ENDS = ('shutdown', 'host-lost')
 CUT_SHORT = ('cancelled', 'shutdown', 'host-lost', 'timeout', 'stalled')
+CANNOT_START = 203              # as systemd has it
 LOSING_FAULTS = ('supervisor', 'power', 'error')
 
 
@@ -166,6 +167,8 @@ def exit_facts(w):
         for n, a in attempts.items():
             end = w.end_of(task_id, n)
             said = end and end['detail']
+            if 'error' in w.faults and n not in started and not end and a['exit_status'] == CANNOT_START and (a['error'] or '').startswith('cannot '):
+                continue                        # a call that was made to fail kept it from starting, and it says so
             if a['end_reason'] == 'exit' and a['exit_status'] >= 0 and said != f'exit={a["exit_status"]}':
                 yield f'{task_id}: attempt {n} is recorded with exit status {a["exit_status"]}, the ledger has {said}'
             if a['end_reason'] == 'signal' and said != f'signal={a["term_signal"]}':

@@ -113,6 +113,8 @@ BREACHES = {
     'overlap by time': ('attempts of a task never overlap', lambda w: line_of(w, 'E', B).update(boot=415)),
     'overlap without an end': ('attempts of a task never overlap', lambda w: drop_lines(w, 'E', B)),
     'exit status': ('exit facts are what the task says', lambda w: run_of(w, D).update(exit_status=2)),
+    'could not start without a cause': ('exit facts are what the task says', lambda w: (drop_lines(w, 'S', D), drop_lines(w, 'E', D), run_of(w, D).update(
+        exit_status=203, error='cannot create a process'))),
     'signal': ('exit facts are what the task says', lambda w: run_of(w, D).update(end_reason='signal', exit_status=-1, term_signal=9)),
     'end without start': ('exit facts are what the task says', lambda w: drop_lines(w, 'S', D)),
     'success without an end': ('no success without an end', lambda w: drop_lines(w, 'E', E)),
