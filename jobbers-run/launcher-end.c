@@ -87,13 +87,19 @@ static void kill_answer(Kill *k, int result, const char *text) {
         kill_free(k);
 }
 
+/* A scope's is systemd's to remove: were it gone before systemd looks whether it is empty, the unit would stay "running" for ever. */
+static bool is_scope(const char *name) {
+        size_t n = strlen(name);
+        return n > strlen(".scope") && STREQ(name + n - strlen(".scope"), ".scope");
+}
+
 static void kill_look(Kill *k) {
         int r = cgroup_populated(k->events_fd);
         if (r > 0)
                 return;
-        if (r == 0)
+        if (r == 0 && !is_scope(k->name))
                 r = cgroup_remove(k->parent_fd, k->name);
-        /* A scope is removed by systemd, maybe at this moment. Empty is what was asked for. */
+        /* Empty is what was asked for. */
         kill_answer(k, r == -EBUSY ? 0 : r, r < 0 ? "its cgroup cannot be removed" : NULL);
 }
 

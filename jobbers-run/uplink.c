@@ -21,8 +21,8 @@ static void send_text(Uplink *u, const char *text, size_t n) {
 
 static void say_state(Uplink *u, const char *state) {
         char text[512], id[ULID_STR_MAX];
-        int n = snprintf(text, sizeof text, "STATE=%s\nTASK=%s\nATTEMPT=%u\nPID=%d\nSTARTTIME=%llu\nBOOT_ID=%s\n", state,
-                         ulid_format(&u->job->task_id, id), u->job->attempt, (int) getpid(), process_start_time(0), clock_boot_id());
+        int n = snprintf(text, sizeof text, "STATE=%s\nTASK=%s\nATTEMPT=%u\nPID=%d\nSTARTTIME=%llu\n", state,
+                         ulid_format(&u->job->task_id, id), u->job->attempt, (int) getpid(), process_start_time(0));
         send_text(u, text, (size_t) n);
 }
 

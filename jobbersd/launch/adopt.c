@@ -165,8 +165,7 @@ void attempt_state_line(LaunchAttempt *a, char *lines) {
                 } else if (STREQ(word, "STARTTIME")) {
                         uint64_t now = process_start_time(a->pid);
                         is_it = is_it && parse_u64(value, &u) >= 0 && (now == 0 || u == now);
-                } else if (STREQ(word, "BOOT_ID"))
-                        is_it = is_it && STREQ(value, clock_boot_id());
+                }
         }
         if (is_it && has_pid) {
                 a->state = ATTEMPT_LIVING;

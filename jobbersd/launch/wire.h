@@ -14,7 +14,8 @@
  *   daemon → supervisor   GO=1                     opens the gate
  *                         STOP=cancelled|shutdown  begin the kill sequence (repeats are harmless; the first reason stays)
  *                         HELLO=1                  ask for the state line (control connections only)
- *   supervisor → daemon   STATE=running|ending TASK=ID ATTEMPT=n PID=supervisor STARTTIME=ticks BOOT_ID=…  answer to HELLO
+ *   supervisor → daemon   STATE=running|ending TASK=ID ATTEMPT=n PID=supervisor STARTTIME=ticks  answer to HELLO. (Not the boot id: who
+ *                                                  answers is of this boot, and in a container the two may be shown different ones.)
  *                         BEAT=wall µs, STATUS=text, PROGRESS=n        as they come, at most ten datagrams a second
  *                         STOPPING=timeout|stalled                     its own reason, before the first signal
  *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is on disk (see the evidence below).

@@ -138,6 +138,22 @@ def test_a_launcher_that_is_killed_while_it_launches(slots):
     assert machine.cgroups() == []
 
 
+@pytest.mark.parametrize("policy, status", [("stop", "stalled"), ("resubmit", "completed")])
+def test_a_supervisor_that_is_killed_leaves_nothing(slots, policy, status):
+    """Its scope is emptied by the launcher and removed by systemd, which would keep the unit for ever if the cgroup just vanished."""
+    machine = slots
+    ids = hold(machine, 4, OnShutdown=policy)
+    begun = pids(machine)
+    machine.sh("for p in $(cut -d' ' -f3 /var/lib/jobbers-task/starts); do kill -9 $(ps -o ppid= -p $p); done")
+    machine.wait(f"for p in {' '.join(begun)}; do ! [ -e /proc/$p ] || exit 1; done")
+    release(machine)
+    records = [machine.final(task) for task in ids]
+    assert [r["status"] for r in records] == [status] * 4
+    assert all(r["attempts"][0]["end_reason"] == "host-lost" and r["retry_attempt"] == 0 for r in records), records
+    machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+    assert machine.cgroups() == []
+
+
 def test_results_reached_while_the_daemon_is_down_are_kept(slots):
     machine = slots
     ids = hold(machine, 20, OnShutdown="continue")

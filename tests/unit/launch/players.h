@@ -60,9 +60,9 @@ static inline void supervisor_main(Fixture *f, Play play, int hear, int tell) {
                 channel_say(c, "STATUS=STATE=running PID=1 TASK=nobody\n");
         Ulid other = f->id;
         other.b[15] ^= 1;
-        snprintf(text, sizeof text, "STATE=running\nTASK=%s\nATTEMPT=1\nPID=%d\nSTARTTIME=%llu\nBOOT_ID=%s\n",
+        snprintf(text, sizeof text, "STATE=running\nTASK=%s\nATTEMPT=1\nPID=%d\nSTARTTIME=%llu\n",
                  ulid_format(play == PLAY_OTHER_TASK ? &other : &f->id, id_str), (int) getpid(),
-                 (unsigned long long) own_start_time() + (play == PLAY_OTHER_START_TIME), clock_boot_id());
+                 (unsigned long long) own_start_time() + (play == PLAY_OTHER_START_TIME));
         if (play == PLAY_MUMBLES) {
                 char more[768];
                 snprintf(more, sizeof more, "%sMUMBLE\n=\n", text);
