@@ -252,10 +252,10 @@ class BullMQ(Peer):
     def begin(self):
         need('node')
         modules = os.environ.get('BENCH_NODE_MODULES', os.path.expanduser('~/.cache/jobbers-bench/node_modules'))
-        if not os.path.isdir(os.path.join(modules, 'bullmq ioredis')):
+        if not os.path.isdir(os.path.join(modules, 'bullmq')):
             raise NotInstalled(f'npm install --prefix {os.path.dirname(modules)} bullmq ioredis')
         self.port = redis(self)
-        self.env = dict(os.environ, PEER_PORT=str(self.port), PEER_SLOTS=str(SLOTS), PEER_BULLMQ=os.path.join(modules, 'bullmq ioredis'))
+        self.env = dict(os.environ, PEER_PORT=str(self.port), PEER_SLOTS=str(SLOTS), PEER_BULLMQ=os.path.join(modules, 'bullmq'))
 
     def peer(self):
         out = subprocess.run(['node', os.path.join(os.path.dirname(os.path.abspath(__file__)), 'peer-bullmq.js'), str(self.n)], check=True, env=self.env,
