@@ -287,7 +287,7 @@ class Daemon(Client):
                             'XDG_RUNTIME_DIR': self.path('run'), 'XDG_STATE_HOME': self.path('home'), 'XDG_CONFIG_HOME': self.path('home'),
                             'JOBBERS_TEST_LEAK': 'must not be seen by tasks', 'NOTIFY_SOCKET': self.notifications.variable,
                             # a process that changed its uid cannot be searched for leaks
-                            'ASAN_OPTIONS': 'detect_leaks=%d:abort_on_error=0' % (self.mode == 'user'),
+                            'ASAN_OPTIONS': 'detect_leaks=%d:abort_on_error=0:allocator_may_return_null=1:quarantine_size_mb=16' % (self.mode == 'user'),
                             'UBSAN_OPTIONS': 'print_stacktrace=1'}
         for name in ('JOBBERS_BUILD', 'LLVM_PROFILE_FILE', 'GCOV_PREFIX', 'GCOV_PREFIX_STRIP'):
             if name in os.environ:
