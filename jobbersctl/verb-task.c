@@ -141,10 +141,11 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
 
 /* ── how it ended ── */
 
-/* Long polls until the task is final. */
+/* Long polls until the task is final. A daemon that stops answers them all at once: it is not asked again as fast. */
 int task_wait(Ctl *ctl, const char *id, json_t **ret) {
         _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s?wait=60", id);
         for (;;) {
+                usec_t asked = clock_boot();
                 json_t *task = NULL;
                 client_hint(ctl->client, HINT_TASK);
                 int r = path ? client_get(ctl->client, path, &task) : -ENOMEM;
@@ -155,6 +156,8 @@ int task_wait(Ctl *ctl, const char *id, json_t **ret) {
                         return 0;
                 }
                 json_decref(task);
+                if (clock_boot() - asked < USEC_PER_SEC)
+                        (void) usleep(200 * USEC_PER_MSEC);
         }
 }
 

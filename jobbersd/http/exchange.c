@@ -77,11 +77,12 @@ void exchange_stop(Exchange *x) {
         on_wake(&x->request);
 }
 
-void exchange_abandon(Exchange *x) {
-        if (x->state == EXCHANGE_WAITING || x->state == EXCHANGE_COMMITTING || x->state == EXCHANGE_STREAM_IDLE) {
-                link_remove(&x->commit.link);
-                resume(x, EXCHANGE_GONE);
-        }
+bool exchange_abandon(Exchange *x) {
+        if (x->state != EXCHANGE_WAITING && x->state != EXCHANGE_COMMITTING && x->state != EXCHANGE_STREAM_IDLE)
+                return false;
+        link_remove(&x->commit.link);
+        resume(x, EXCHANGE_GONE);
+        return true;
 }
 
 static bool take_waiting_place(Exchange *x) {

@@ -105,7 +105,7 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, e
 /* Its deadline has passed: true when that was what it waited for (else the connection is to be closed). */
 bool exchange_expired(Exchange *x);
 void exchange_stop(Exchange *x);                        /* the daemon stops: waits are over */
-void exchange_abandon(Exchange *x);                     /* the server is freed: whatever it waits for will not come */
+bool exchange_abandon(Exchange *x);                     /* the server is freed: whatever it waits for will not come; true if it did */
 
 /* ── http.c ── */
 void http_again(Http *h);                               /* have the loop come round once more */

@@ -237,15 +237,23 @@ void http_stop(Http *h) {
         http_again(h);
 }
 
-/* MHD must not be stopped with connections suspended: all come back first, to be closed. */
-static void mhd_stop(Http *h) {
+static bool abandon_all(Http *h) {
+        bool any = false;
         LIST_FOREACH(l, &h->conns) {
                 Conn *c = CONTAINER_OF(l, Conn, all);
-                if (c->exchange)
-                        exchange_abandon(c->exchange);
+                any |= c->exchange && exchange_abandon(c->exchange);
         }
+        return any;
+}
+
+/* MHD must not be stopped with connections suspended: all come back first, to be closed. While it runs for that, others may be suspended:
+ * a log that was about to be read and has nothing new, a request that came just now. Each is closed then, so this ends. */
+static void mhd_stop(Http *h) {
         h->stopping = true;
-        (void) MHD_run(h->mhd);
+        do {
+                (void) abandon_all(h);
+                (void) MHD_run(h->mhd);
+        } while (abandon_all(h));
         MHD_stop_daemon(h->mhd);
         h->mhd = NULL;
 }

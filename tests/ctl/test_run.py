@@ -1,11 +1,15 @@
 """`run`: output as it comes, the task's exit status, and what happens when it does not go on."""
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+
+import pytest
 
 from ctl import Ctl
-from harness import until
+from harness import Daemon, until
 
 
 def test_output_then_result(ctl):
@@ -112,6 +116,48 @@ def test_why_it_waits(daemon):
     assert re.match(r'jobbersctl: the task waits for its time: \w+ [-0-9]+ [:0-9]+ \S+; in (1h|59min)', p.stderr.readline())
     p.terminate()
     p.communicate(timeout=60)
+
+
+class ActivatedDaemon(Daemon):
+    """One whose socket is held by somebody else, as systemd does, and outlives it."""
+
+    def spawn(self):
+        self.notifications.drain()
+        self.settings['listen'] = ['127.0.0.1:0']
+        if not hasattr(self, 'listener'):
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(self.path('s'))
+            self.listener.listen()
+        command = ['/bin/bash', '-c', f'exec 3<&{self.listener.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', 'sh', *self.command()]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors, env=self.environment, cwd='/',
+                                        pass_fds=[self.listener.fileno()])
+        self.pidfd = os.pidfd_open(self.process.pid)
+
+
+@pytest.mark.parametrize('how', ['kill9', 'stop'])
+def test_nobody_notices_a_restart(how):
+    daemon = ActivatedDaemon('system' if os.geteuid() == 0 else 'user')
+    daemon.define('hold', 'echo held; echo start >@BOX@\nread -r x <@GATE@\necho gone on', OnShutdown='resubmit')
+    try:
+        daemon.start()
+        ctl = Ctl(daemon)
+        runs, waits = ctl.popen('run', 'hold'), None
+        assert runs.stdout.readline() == 'held\n'
+        daemon.box.line()
+        waits = ctl.popen('wait', ctl.json('list')[0]['id'])
+        getattr(daemon, how)()
+        assert runs.poll() is None and waits.poll() is None, 'they wait for the next daemon'
+        daemon.start()
+        if how == 'stop':
+            daemon.box.line()       # it was stopped with the daemon, and runs anew
+        daemon.gate.open()
+        out, err = runs.communicate(timeout=60)
+        assert runs.returncode == 0 and out == ('gone on\n' if how == 'kill9' else 'held\ngone on\n')
+        assert all('the task waits for its turn' in line for line in err.splitlines()), err
+        assert waits.wait(60) == 0
+    finally:
+        daemon.listener.close()
+        daemon.close(check=False)
 
 
 def test_a_restart_is_lived_through(tmp_path):
