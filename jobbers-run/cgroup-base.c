@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/cgroup-keep.h"
 
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
 #define KEEPER "keeper"         /* where the process goes that keeps another unit's subtree */
@@ -196,8 +197,8 @@ bool cgroup_base_is_there(const CgroupBase *b) {
         return b->fd >= 0 && faccessat(b->fd, "cgroup.procs", F_OK, 0) >= 0;
 }
 
-/* Empty ones that nobody is about to use: of launchers that were killed while they tried, and of attempts whose directory is gone, which
- * outlives their cgroup in every orderly end. */
+/* Empty ones that nobody is about to use: of launchers that were killed while they tried, of supervisors that were, and of attempts whose
+ * directory is gone, which outlives their cgroup in every orderly end. */
 static void leftovers_remove(const CgroupBase *b, int attempts_fd) {
         int fd = b->fd < 0 ? -1 : openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -207,7 +208,8 @@ static void leftovers_remove(const CgroupBase *b, int attempts_fd) {
                 return;
         }
         for (struct dirent *e; (e = readdir(d));)
-                if (e->d_type == DT_DIR && e->d_name[0] != '.' && faccessat(attempts_fd, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                if (e->d_type == DT_DIR && e->d_name[0] != '.' && faccessat(attempts_fd, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+                    !cgroup_keep_is_used(e->d_name))
                         (void) unlinkat(b->fd, e->d_name, AT_REMOVEDIR);
         closedir(d);
 }

@@ -2,7 +2,6 @@
  * nothing, and not somebody else's attempt. */
 #include "jobbers-run/cgroup-keep.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -41,18 +40,8 @@ void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base) {
         k->name[0] = '\0';
 }
 
-void cgroup_keep_sweep(const CgroupBase *base) {
-        int copy = base->fd < 0 ? -1 : openat(base->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-        if (!dir) {
-                fd_close(copy);
-                return;
-        }
-        for (struct dirent *e; (e = readdir(dir));) {
-                unsigned long long start_time;
-                int pid;
-                if (sscanf(e->d_name, "s%d-%llu", &pid, &start_time) == 2 && process_start_time((pid_t) pid) != start_time)
-                        (void) cgroup_remove(base->fd, e->d_name);
-        }
-        closedir(dir);
+bool cgroup_keep_is_used(const char *name) {
+        unsigned long long start_time;
+        int pid;
+        return sscanf(name, "s%d-%llu", &pid, &start_time) == 2 && process_start_time((pid_t) pid) == start_time;
 }

@@ -18,5 +18,5 @@ typedef struct CgroupKeep {
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base);
 /* Removes it. */
 void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base);
-/* Removes those whose supervisors were killed while they had nothing to do. */
-void cgroup_keep_sweep(const CgroupBase *base);
+/* True for the name of one whose supervisor lives: empty as it may be, it is not left over. */
+bool cgroup_keep_is_used(const char *name);

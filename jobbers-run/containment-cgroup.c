@@ -166,6 +166,17 @@ static int scope_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
 
 static pid_t cgroup_spawn(Containment *c, ChildPlan *plan) {
         plan->cgroup_fd = c->cgroup_fd;
+        pid_t pid = child_spawn(plan, 0);
+        if (!c->keep || (pid != -ENOENT && pid != -ENODEV))
+                return pid;
+        /* A kept one was empty for a while, and somebody has tidied up. It gets the same name again. */
+        cgroup_keep_done(c->keep, c->job->cgroup_base);
+        c->cgroup_fd = c->events_fd = -1;
+        int r = cgroup_keep_take(c->keep, c->job->cgroup_base);
+        if (r < 0)
+                return r;
+        plan->cgroup_fd = c->cgroup_fd = c->keep->fd;
+        c->events_fd = c->keep->events_fd;
         return child_spawn(plan, 0);
 }
 

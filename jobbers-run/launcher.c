@@ -350,10 +350,8 @@ static void base_leave(Launcher *l) {
                 return;
         if (flock(lock, LOCK_EX | LOCK_NB) < 0)
                 log_debug("%s is left to those who hold the lock: %s", l->base.path, strerror(errno));
-        else {
-                cgroup_keep_sweep(&l->base);
+        else
                 cgroup_base_remove(&l->base, l->place.attempts_fd);
-        }
 }
 
 static void launcher_close(Launcher *l) {

@@ -869,6 +869,20 @@ def test_an_idle_supervisor_is_killed(launcher):
     assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
 
 
+def test_a_kept_cgroup_is_tidied_away(launcher):
+    launcher.define('waits', 'echo up >@BOX@; exec sleep 1000')
+    launcher.define('ok', 'exit 0')
+    launcher.start()
+    a = launcher.run('waits')
+    assert launcher.line() == 'up'
+    cgroup = launcher.cgroup(a)
+    with open(cgroup + '/cgroup.procs') as f:
+        os.kill(int(f.read()), signal.SIGTERM)
+    assert a.end()['END_REASON'] == 'signal'
+    os.rmdir(cgroup)                            # it is there, empty, for the next one
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+
+
 def test_idle_supervisors_end_with_the_launcher(launcher):
     launcher.define('ok', 'exit 0')
     launcher.start()
