@@ -416,7 +416,8 @@ def play(recorder, world, entries, points, truth, r, with_daemon, fake_boot, num
                 elif truth.there:
                     complaints.append('there is no database')
                 complaints += truth.records_in(os.path.join(point, 'records'))
-                if k in with_daemon and not complaints:
+                # before the first promise the directory may not even be ours yet
+                if k in with_daemon and not complaints and truth.there:
                     complaints = start_on(world, point, truth, fake_boot)
                 if complaints:
                     found.setdefault('what was told survives a power cut', []).extend(f'entry {wanted} of {len(entries)}: {c}' for c in complaints)

@@ -167,7 +167,7 @@ def exit_facts(w):
         for n, a in attempts.items():
             end = w.end_of(task_id, n)
             said = end and end['detail']
-            if 'error' in w.faults and n not in started and not end and a['exit_status'] == CANNOT_START and (a['error'] or '').startswith('cannot '):
+            if 'error' in w.faults and n not in started and not end and a['exit_status'] == CANNOT_START and (a['error'] or '').startswith(('cannot ', 'cancelled')):
                 continue                        # a call that was made to fail kept it from starting, and it says so
             if a['end_reason'] == 'exit' and a['exit_status'] >= 0 and said != f'exit={a["exit_status"]}':
                 yield f'{task_id}: attempt {n} is recorded with exit status {a["exit_status"]}, the ledger has {said}'
