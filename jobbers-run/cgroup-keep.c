@@ -17,7 +17,8 @@ int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
         if (start_time == 0)
                 return -EAGAIN;         /* no descriptors, for example */
         snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), start_time);
-        if (mkdirat(base->fd, k->name, 0755) < 0 && errno != EEXIST) {
+        /* One that is there could not be removed when it was used up: what is born into a cgroup that was killed is killed at once. */
+        if (mkdirat(base->fd, k->name, 0755) < 0) {
                 int r = -errno;
                 k->name[0] = '\0';
                 return r;

@@ -153,7 +153,7 @@ def blow(world, role, scene, how, n, error):
     return struck
 
 
-def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None):
+def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None, first=1):
     """For each role and scene a blow at calls 1, 1 + step, …, until one is past the last; at most n_max blows in all."""
     everything, totals, blows, past = {}, {}, 0, 0
     for role in roles:
@@ -164,7 +164,7 @@ def at_every(n_max, seed, how, roles=ROLES, scenes=SCENES, step=1, error=None):
             reached, offset = 0, world.random.randrange(step)
             try:
                 while blows < n_max:
-                    n = 1 + offset + reached * step
+                    n = first + offset + reached * step
                     struck = blow(world, role, scene, how, n, error)
                     if struck is None:
                         past += 1

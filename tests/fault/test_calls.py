@@ -51,3 +51,10 @@ def test_a_full_disk_in_the_middle_of_a_bulk_call():
         assert said and max(said) > 0, said
     finally:
         world.d.close(check=False)
+
+
+def test_a_used_up_cgroup_that_cannot_be_removed():
+    """What is born into a cgroup that was killed once is killed at once (Linux 6.18), so a supervisor must not go on with that one."""
+    found, numbers = campaign_call.errors(100, SEED, which=('EIO',), roles=('reused',), scenes=('leaving',), step=1, first=48)
+    assert not found, f'seed {SEED}\n{show(found)}'
+    assert numbers['EIO blows'] >= 3, numbers
