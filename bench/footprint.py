@@ -107,6 +107,7 @@ class WakeUps(Footprint):
     def once(self):
         d = BenchDaemon()
         d.run_tasks(50)
+        d.forget_connection()           # or its end, a minute later, is one
         time.sleep(16)                  # what the last tasks left (idle supervisors, timers of retention) has gone
         pids = daemon_and_launcher(d)
         before = [switches(p) for p in pids]
