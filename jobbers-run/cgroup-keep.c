@@ -13,11 +13,14 @@
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
         if (k->fd >= 0)
                 return 0;
+        /* A used up one that could not be removed: what is born into a cgroup that was killed is killed at once, so it is not taken again. */
+        cgroup_keep_done(k, base);
+        if (k->name[0])
+                return -EBUSY;
         unsigned long long start_time = process_start_time(0);
         if (start_time == 0)
                 return -EAGAIN;         /* no descriptors, for example */
         snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), start_time);
-        /* One that is there could not be removed when it was used up: what is born into a cgroup that was killed is killed at once. */
         if (mkdirat(base->fd, k->name, 0755) < 0) {
                 int r = -errno;
                 k->name[0] = '\0';
@@ -36,9 +39,8 @@ int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
 void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base) {
         k->events_fd = fd_close(k->events_fd);
         k->fd = fd_close(k->fd);
-        if (k->name[0])
-                (void) cgroup_remove(base->fd, k->name);
-        k->name[0] = '\0';
+        if (k->name[0] && cgroup_remove(base->fd, k->name) >= 0)
+                k->name[0] = '\0';
 }
 
 bool cgroup_keep_is_used(const char *name) {

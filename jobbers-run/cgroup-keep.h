@@ -16,7 +16,7 @@ typedef struct CgroupKeep {
 
 /* Makes it unless it is there already; -errno. */
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base);
-/* Removes it. */
+/* Removes it; what cannot be removed now is tried again at the next take or done. */
 void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base);
 /* True for the name of one whose supervisor lives: empty as it may be, it is not left over. */
 bool cgroup_keep_is_used(const char *name);
