@@ -109,7 +109,7 @@ static int on_kill_events(sd_event_source *s, int fd, uint32_t revents, void *us
 }
 
 static int on_kill_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
-        kill_answer(userdata, -EBUSY, "a process of it does not end although it was killed");
+        kill_answer(userdata, -EBUSY, "a process of the attempt survived SIGKILL");
         return 0;
 }
 
@@ -181,7 +181,7 @@ void launcher_kill(Launcher *l, const LauncherRequest *q) {
         if (r >= 0)
                 r = sd_event_add_time_relative(l->event, &k->timer, CLOCK_BOOTTIME, KILL_WAIT, 10 * USEC_PER_MSEC, on_kill_timeout, k);
         if (r < 0)
-                kill_answer(k, r, "what is left of it cannot be reached");
+                kill_answer(k, r, "the processes of the attempt cannot be reached");
         else if (cgroup)
                 kill_look(k);
 }

@@ -172,7 +172,8 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         }
         Definition *d = definition_find(l, q);
         if (!d) {
-                launcher_reply(l, q, -ESTALE, "the launcher knows no definition with this hash, also after reading the files again");
+                launcher_reply(l, q, -ESTALE, "the launcher's definition files do not match the daemon's: "
+                               "no definition has this hash, even after a reread");
                 return;
         }
         /* Looked at when the file was read, and again now: an upgrade may have changed whose it is. */
@@ -188,7 +189,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         }
         r = scope ? 0 : launcher_base_check(l);
         if (r < 0) {
-                launcher_reply(l, q, r, "its cgroup has no place");
+                launcher_reply(l, q, r, "the parent cgroup for attempts is missing and cannot be made again");
                 return;
         }
         Job job;

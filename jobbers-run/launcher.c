@@ -93,7 +93,7 @@ int launcher_base_check(Launcher *l) {
         pool_renew(l);          /* those who wait know the old one */
         cgroup_base_close(&l->base);
         int r = base_open(l);
-        return r < 0 ? log_error_errno(r, "cannot make the cgroup of attempts anew") : 0;
+        return r < 0 ? log_error_errno(r, "cannot make the parent cgroup of attempts again") : 0;
 }
 
 static void connection_greet(Launcher *l) {

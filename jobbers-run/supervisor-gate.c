@@ -92,7 +92,8 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
                         r = k;
                 }
                 if (!told)
-                        log_task(&(LogTask) { .id = &j->task_id, .attempt = j->attempt }, LOG_WARNING, r, "cannot be started now, trying again");
+                        log_task(&(LogTask) { .id = &j->task_id, .attempt = j->attempt }, LOG_WARNING, r,
+                                 "the host is short of disk space, memory or descriptors; the attempt is not started yet, trying again every second");
                 told = true;
                 s->box.driver->cleanup(&s->box);
                 attempt_dir_remove(&s->dir);

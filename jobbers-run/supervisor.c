@@ -146,7 +146,7 @@ static void complain(Supervisor *s) {
         s->complained = true;
         context.message_id = MESSAGE_ATTEMPT_UNKILLABLE;
         uplink_status(&s->uplink, "a process of this attempt cannot be killed; waiting for its end");
-        log_task(&context, LOG_WARNING, 0, "a process does not end although it was killed; waiting for it");
+        log_task(&context, LOG_WARNING, 0, "a process of the attempt survived SIGKILL (it is blocked in the kernel); waiting for it to end");
 }
 
 static void check_end(Supervisor *s, usec_t now) {

@@ -89,7 +89,7 @@ static int state_dir_prepare(const Daemon *d) {
                 return -EPERM;
         }
         if (st.st_mode & 0022) {
-                log_error("the state directory %s can be written by others; take that away with chmod go-w", path);
+                log_error("the state directory %s can be written by others; run: chmod go-w on it", path);
                 return -EPERM;
         }
         return 0;
@@ -112,7 +112,7 @@ static int privileges_drop(const Daemon *d) {
             setresuid(d->identity.uid, d->identity.uid, d->identity.uid) < 0)
                 return log_error_errno(errno, "cannot become the user jobbers");
         if (setuid(0) >= 0) {
-                log_error("root could be regained after it was given up; not going on");
+                log_error("root could be regained after it was given up; exiting");
                 return -EPERM;
         }
         /* The change of uid made this process unreadable to itself in places (/proc/self), and undebuggable. */
@@ -185,7 +185,7 @@ static void say_started(const Daemon *d) {
         if (s->user_mode && !s->no_auth)
                 log_info("the token for HTTP is in %s", s->token_file);
         if (s->user_mode)
-                log_info("tasks run as you: that keeps them apart from nothing that is yours");
+                log_info("tasks run as your own user and can reach everything you can; this is not a security boundary");
 }
 
 /* Without lingering the user manager, and every scope in it, ends with the last session. */
@@ -193,7 +193,7 @@ static void linger_check(const Daemon *d) {
         const struct passwd *pw = d->settings->user_mode ? getpwuid(getuid()) : NULL;
         _cleanup_free_ char *path = pw ? str_new("/var/lib/systemd/linger/%s", pw->pw_name) : NULL;
         if (path && access(path, F_OK) < 0)
-                log_warning("your tasks end when you log out, OnShutdown=continue or not; `loginctl enable-linger` changes that");
+                log_warning("your tasks end when you log out, even with OnShutdown=continue; to prevent that, run: loginctl enable-linger");
 }
 
 /* Once the launcher is there: from then on a task that is submitted runs, and a reload reaches both. */
@@ -206,7 +206,7 @@ static void say_ready(Daemon *d) {
 }
 
 static int on_patience(sd_event_source *s, uint64_t usec, void *userdata) {
-        log_warning("the launcher does not answer; serving requests, tasks wait for it");
+        log_warning("the launcher does not answer; requests are served, but no task starts until it does");
         say_ready(userdata);
         return 0;
 }
@@ -225,11 +225,12 @@ static void say_holds(Daemon *d) {
         } else if (flags & LAUNCHER_HOLDS_CGROUP)
                 log_info("tasks run as subprocesses, each in a cgroup of its own");
         else if (flags & LAUNCHER_HOLDS_PIDNS)
-                log_warning("tasks run as subprocesses in PID namespaces: there is no cgroup to put them in");
+                log_warning("tasks run as subprocesses, each in a PID namespace of its own, because no cgroup can be made here");
         else
-                log_warning("tasks run as subprocesses in process groups: a process that hides from its parents may outlive its task");
+                log_warning("tasks run as plain subprocesses (neither cgroups nor PID namespaces can be used here): if the supervisor of an attempt "
+                            "is killed, processes of its task may live on");
         if (!(flags & LAUNCHER_HAS_LIMITS))
-                log_warning("MemoryMax=, CPUQuota= and the other limits of [Resources] that need cgroup controllers do not hold here");
+                log_warning("MemoryMax=, CPUQuota= and the other limits of [Resources] that need cgroup controllers are not enforced here");
 }
 
 static void status_send(Daemon *d) {

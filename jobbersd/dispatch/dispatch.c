@@ -107,7 +107,8 @@ static Definition *lane_definition(Engine *e, Lane *lane) {
         lane->definition = d ? definition_ref(d) : NULL;
         lane->may_come = !d && definition_set_may_define(e->definitions, lane->kind->name);
         if (lane->may_come && lane->count > 0)
-                log_warning("tasks of \"%s\" version %u wait: no definition is in force, but a file with errors may be theirs",
+                log_warning("tasks \"%s\" version %u wait: their definition is not loaded, probably because its file has errors; "
+                            "run: jobbersctl verify",
                             lane->kind->name, lane->kind->version);
         return lane->definition;
 }
@@ -214,8 +215,8 @@ static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t n
         if (r == -ENOMEM)
                 return engine_spoil(e, r);
         if (r < 0 || t.status != TASK_SUBMITTED) {
-                log_full(LOG_ERR, r, "queue %s: a task that was to start (%lld) is not there or cannot be read; passed over", q->config.name,
-                         (long long) head->seq);
+                log_full(LOG_ERR, r, "queue %s: the next task (row %lld) is missing, is not \"submitted\", or cannot be read from the "
+                         "database; skipped", q->config.name, (long long) head->seq);
                 lane_remove(lane, head);
                 queue_waiting(e, q, -1);
                 return 0;

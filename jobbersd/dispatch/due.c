@@ -160,7 +160,7 @@ int due_run(Engine *e) {
                 return engine_spoil(e, r);
         /* They stay where they are, and must neither stop the others nor be looked at all the time. */
         if (unreadable != e->due_unreadable && unreadable > 0)
-                log_error("%u scheduled tasks that are due cannot be read from the database and are passed over", unreadable);
+                log_error("%u due tasks cannot be read from the database; skipped", unreadable);
         e->due_unreadable = unreadable;
         return engine_spoil(e, next_due_load(e, unreadable > 0 && due->n == 0 ? now : 0));
 }

@@ -38,7 +38,7 @@ int engine_refuse(Engine *e, const char **ret_sentence, int error, const char *f
 int engine_writable(Engine *e, const char **ret_sentence) {
         if (!e->full && e->spoiled == 0)
                 return 0;
-        return engine_refuse(e, ret_sentence, -ENOSPC, "nothing can be written to %s (the disk is full?): nothing was changed, try again",
+        return engine_refuse(e, ret_sentence, -ENOSPC, "%s cannot be written (is the disk full?): nothing was changed, try again",
                              e->settings->state_dir);
 }
 
@@ -113,8 +113,8 @@ static void restored_hold(Engine *e) {
         if (!store_restored(e->store))
                 return;
         e->draining = true;
-        log_known(MESSAGE_BACKUP_RESTORED, LOG_WARNING, 0, "the database was restored from a backup, so tasks that ran since may seem to be waiting: "
-                  "nothing is started until you end the drain (jobbersctl drain off, or POST /drain {\"enabled\": false})");
+        log_known(MESSAGE_BACKUP_RESTORED, LOG_WARNING, 0, "the database was restored from a backup; tasks that ran after the backup may be listed "
+                  "as waiting: no task is started until you end the drain (jobbersctl drain off, or POST /drain {\"enabled\": false})");
 }
 
 /* While nothing is staged. */
@@ -154,7 +154,7 @@ int engine_reload(Engine *e) {
                         return log_error_errno(k, "cannot tell the launcher to read the task definitions");
         }
         e->dirty = true;
-        log_info("%zu task definitions in force%s", definition_set_size(e->definitions), r > 0 ? ", some files have problems" : "");
+        log_info("%zu task definitions in force%s", definition_set_size(e->definitions), r > 0 ? ", some files have errors" : "");
         engine_again(e);
         return r;
 }
@@ -258,7 +258,7 @@ static bool error_leaves_room(int r) {
 static int turn_fail(Engine *e, int error) {
         e->counters.commit_failures++;
         if (!error_leaves_room(error)) {
-                log_error_errno(error, "what became of the last changes is unknown; ending, to read the state anew");
+                log_error_errno(error, "the state in memory may differ from the database; exiting so that a restarted jobbersd rereads it");
                 store_rollback(e->store);
                 tell_waits(e, -EIO);
                 return -EIO;
@@ -277,7 +277,7 @@ static int turn_fail(Engine *e, int error) {
         e->spoiled = 0;
         tell_waits(e, -ENOSPC);
         if (r < 0) {
-                log_error_errno(r, "cannot read the state anew");
+                log_error_errno(r, "cannot reread the database; exiting");
                 return -EIO;
         }
         return 0;

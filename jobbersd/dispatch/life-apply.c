@@ -137,8 +137,11 @@ int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
                 r = store_task_move(e->store, t, from);
         if (r == -EEXIST || (r == -ENOSPC && !store_staged(e->store)))
                 return r;       /* nothing was staged: this one is refused, everything else goes on */
-        if (r == -ESTALE)
-                log_error("task state in memory and on disk differ (%s); stopping to read it anew", life_event_to_string(event));
+        if (r == -ESTALE) {
+                LogTask about = { .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue };
+                log_task(&about, LOG_ERR, 0, "its state differs between memory and database (on event \"%s\"); exiting to reread the database",
+                         life_event_to_string(event));
+        }
         if (r < 0)
                 return engine_spoil(e, r);
 

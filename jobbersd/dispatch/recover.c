@@ -35,7 +35,7 @@ static int take_attempt(void *userdata, const Attempt *a) {
 }
 
 /* The definition the attempt started with: as it is in force, or as it was kept. NULL when its text was lost. */
-static Definition *definition_of(Engine *e, uint64_t hash) {
+static Definition *definition_of(Engine *e, const Task *t, uint64_t hash) {
         _cleanup_free_ char *text = NULL;
         Definition *d = definition_set_get_hash(e->definitions, hash);
         if (d)
@@ -44,7 +44,8 @@ static Definition *definition_of(Engine *e, uint64_t hash) {
         if (r >= 0)
                 r = definition_from_text(text, e->settings->libexec_dir, &d);
         if (r < 0) {
-                log_warning_errno(r, "the definition that a running attempt started with cannot be read");
+                LogTask about = { .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue };
+                log_task(&about, LOG_WARNING, r, "the definition that the attempt started with cannot be read");
                 return NULL;
         }
         return d;
@@ -57,8 +58,10 @@ static void recover_other_boot(Engine *e, Run *run) {
                 run_ended(e, run, LAUNCH_END_RECORD, 0, NULL, &record);
                 return;
         }
-        if (r != -ENOENT)
-                log_warning_errno(r, "the exit record of an attempt of %s cannot be read and does not count", run->task.name);
+        if (r != -ENOENT) {
+                LogTask about = { .id = &run->task.id, .attempt = run->attempt.attempt, .name = run->task.name, .queue = run->task.queue };
+                log_task(&about, LOG_WARNING, r, "its exit record cannot be read; the attempt is treated as lost");
+        }
         run_ended(e, run, LAUNCH_END_LOST, 0, "the host rebooted while the task ran", NULL);
 }
 
@@ -70,7 +73,7 @@ static int recover_task(Engine *e, Task *t) {
         if (r < 0)
                 return r;
         bool known = attempt.attempt == t->attempts && t->attempts > 0;
-        Definition *d = known ? definition_of(e, attempt.definition_hash) : NULL;
+        Definition *d = known ? definition_of(e, t, attempt.definition_hash) : NULL;
         Queue *q = queue_husk(e, t->queue);
         Kind *kind = engine_kind(e, t->name, t->version);
         Role *role = q && q->n_roles > 0 ? (role_for(e, q) ? role_for(e, q) : q->roles[0]) : NULL;
@@ -82,7 +85,8 @@ static int recover_task(Engine *e, Task *t) {
 
         if (!known) {
                 /* Nobody knows when it started, so maybe in this boot: looked for like any other, since it may live. */
-                log_warning("task %s is started, and nothing is known of its attempt", run->task.name);
+                LogTask about = { .id = &run->task.id, .attempt = run->task.attempts, .name = run->task.name, .queue = run->task.queue };
+                log_task(&about, LOG_WARNING, 0, "is \"started\" but the database has no record of its attempt; looking for it");
                 attempt = (Attempt) { .task_seq = run->task.seq, .attempt = run->task.attempts, .started_at = run->task.started_at,
                                       .outcome = TASK_STARTED, .exit_status = -1 };
                 snprintf(attempt.boot_id, sizeof attempt.boot_id, "%s", clock_boot_id());
@@ -153,5 +157,5 @@ void recover_sweep(Engine *e) {
         e->sweep = false;
         int r = launch_sweep(e->launch, attempt_wanted, e);
         if (r < 0)
-                log_warning_errno(r, "cannot look for what finished attempts left on disk");
+                log_warning_errno(r, "cannot look for the files that finished attempts left");
 }

@@ -248,7 +248,8 @@ static int run_settle_not_started(Engine *e, Run *run) {
 
         if (run->end == LAUNCH_END_REFUSED) {
                 LogTask about = { .id = &run->task.id, .attempt = attempt, .name = run->task.name, .queue = run->task.queue };
-                log_task(&about, LOG_NOTICE, 0, "not started, tried again shortly: %s",
+                log_task(&about, LOG_NOTICE, 0, cancelled ? "could not be started, and was cancelled meanwhile: %s"
+                                                    : "could not be started, will be tried again in a moment (no retry is spent): %s",
                          run->end_sentence ? run->end_sentence : strerror(abs(run->end_error)));
                 counters_note(&e->counters, &e->counters.launches_refused);
         }
@@ -312,6 +313,10 @@ static void run_counters(Engine *e, Run *run, LifeEvent event) {
                 counters_note_value(&e->counters, &c->execution, run->attempt.ended_at - run->attempt.started_at);
 }
 
+static LogTask run_about(const Run *run) {
+        return (LogTask) { .id = &run->task.id, .attempt = run->attempt.attempt, .name = run->task.name, .queue = run->task.queue };
+}
+
 static int run_settle(Engine *e, Run *run) {
         _cleanup_outcome_ Outcome o = {};
         int r;
@@ -327,7 +332,7 @@ static int run_settle(Engine *e, Run *run) {
                 r = outcome_of_refusal(run, &o);
         else
                 r = exit_fold(run->end == LAUNCH_END_RECORD ? &run->record : NULL,
-                              run->end_sentence ? run->end_sentence : "its supervisor is gone and left no record", run->definition,
+                              run->end_sentence ? run->end_sentence : "its supervisor is gone and left no exit record", run->definition,
                               run->task.stop_reason, run->task.retry_attempt, e->settings->max_result, engine_random(), &o);
         if (r < 0)
                 return engine_spoil(e, r);
@@ -347,8 +352,9 @@ static int run_settle(Engine *e, Run *run) {
         }
         r = life_apply(e, &run->task, run, o.event, o.event == LIFE_RETRY_LATER ? clock_wall() + o.delay : 0);
         if (r == -EPERM) {
-                log_error("no way from %s on \"%s\"; the task stays as it is", task_status_to_string(run->task.status),
-                          life_event_to_string(o.event));
+                LogTask about = run_about(run);
+                log_task(&about, LOG_ERR, 0, "internal error: a task in state %s cannot take event \"%s\"; its state is left unchanged",
+                         task_status_to_string(run->task.status), life_event_to_string(o.event));
                 return 0;
         }
         if (r < 0)
@@ -418,8 +424,10 @@ void run_effects_stop(Engine *e) {
                 if (run->state != RUN_ALIVE || !run->launch)
                         continue;
                 int r = launch_stop(run->launch, run->task.stop_reason);
-                if (r < 0)
-                        log_warning_errno(r, "cannot ask an attempt of %s to stop", run->task.name);
+                if (r < 0) {
+                        LogTask about = run_about(run);
+                        log_task(&about, LOG_WARNING, r, "cannot ask the attempt to stop");
+                }
         }
 }
 
@@ -428,8 +436,10 @@ void run_effects_settled(Engine *e) {
                 Run *run = CONTAINER_OF(l, Run, link);
                 if (run->forget) {
                         int r = launch_forget(e->launch, &run->task.id, run->attempt.attempt);
-                        if (r < 0 && r != -ENOENT)
-                                log_warning_errno(r, "cannot have the record of an attempt of %s removed", run->task.name);
+                        if (r < 0 && r != -ENOENT) {
+                                LogTask about = run_about(run);
+                                log_task(&about, LOG_WARNING, r, "cannot have the attempt's exit record removed");
+                        }
                 }
                 run_free(e, run);
         }

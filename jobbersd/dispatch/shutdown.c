@@ -20,7 +20,7 @@ void engine_shutdown(Engine *e, void (*on_done)(void *userdata), void *userdata)
 
         if (e->stopping_down) {
                 if (!e->hurry)
-                        log_notice("asked again to stop: no longer waiting for attempts that may continue");
+                        log_notice("asked a second time to stop: no longer waiting for OnShutdown=continue attempts");
                 e->hurry = true;
                 engine_again(e);
                 return;
@@ -75,7 +75,7 @@ bool shutdown_over(Engine *e) {
                 return true;
         if (e->shutdown_end == USEC_INFINITY || clock_boot() < e->shutdown_end)
                 return false;
-        log_warning("%zu attempts have still not ended; the next daemon will find out what becomes of them", left);
+        log_warning("%zu attempts were told to stop and are still running; the next jobbersd will take them over or record how they ended", left);
         return true;
 }
 

@@ -124,7 +124,8 @@ static int attempt_connect(LaunchAttempt *a) {
                 return -ENOENT;
         case EPERM:
         case EPROTOTYPE:
-                log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, r, "a stranger listens on its control socket");
+                log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, r,
+                         "an unexpected process listens on the attempt's control socket; ignoring it");
                 a->stranger = true;
                 return -ENOENT;
         default:
@@ -176,7 +177,7 @@ void attempt_state_line(LaunchAttempt *a, char *lines) {
                 return;
         }
         log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, 0,
-                 "the process that answers on its control socket is not its supervisor; it is left alone");
+                 "the process on the attempt's control socket is not its supervisor; not signalling it");
         a->stranger = true;
         attempt_close_channel(a);
         attempt_close_pidfd(a);

@@ -165,7 +165,7 @@ void attempt_killed(LaunchAttempt *a, int result, const char *text) {
         }
         if (a->retry_delay == 0)
                 log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, result,
-                         "its supervisor is gone and what it left cannot be ended: %s; trying again", text);
+                         "the attempt's supervisor died and cleaning up after it failed: %s; trying again", text);
         attempt_retry(a, KILL_RETRY);
 }
 

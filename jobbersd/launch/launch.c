@@ -145,7 +145,8 @@ static Request *sent_find(Launch *l, uint32_t verb, uint32_t cookie) {
 
 static void on_hello(Launch *l, const LauncherReply *reply) {
         if (reply->version != WIRE_VERSION) {
-                log_error("the launcher (pid %d) speaks version %u of the protocol, this daemon version %d; restart %s",
+                log_error("the launcher (pid %d) and this daemon speak different versions of their protocol (%u and %d), "
+                          "probably after an upgrade; restart %s",
                           (int) reply->pid, reply->version, WIRE_VERSION,
                           l->is_child ? "with programs of one release" : "jobbers-launcher.service");
                 (void) shutdown(l->sock, SHUT_RDWR);            /* the loop sees the end of the connection and acts on it */
@@ -440,7 +441,7 @@ void launch_free(Launch *l) {
                 if (poll(&p, 1, LEAVE_MAX_MSEC) > 0)
                         (void) waitid(P_PIDFD, (id_t) l->child_pidfd, &(siginfo_t) {}, WEXITED | WNOHANG);
                 else
-                        log_warning("the launcher (pid %d) has not ended in time and is left behind", (int) l->child);
+                        log_warning("the launcher (pid %d) did not end in time and is left running", (int) l->child);
         }
         fd_close(l->child_pidfd);
         free(l);

@@ -110,7 +110,7 @@ void store_files_ballast_make(StoreFiles *f, usec_t not_again_within) {
         f->ballast = r == 0;
         if (r == 0) {
                 if (f->ballast_wanted)
-                        log_notice("there is space on the disk of %s again", f->directory);
+                        log_notice("the disk of %s has space again: new tasks are accepted", f->directory);
                 f->ballast_wanted = false;
                 return;
         }
@@ -131,6 +131,6 @@ void store_files_ballast_drop(StoreFiles *f) {
         f->ballast = false;
         f->ballast_wanted = true;
         f->ballast_tried = clock_boot();
-        log_known(MESSAGE_DISK_FULL, LOG_WARNING, 0, "the disk of %s is full: the reserve of %d MiB is given up so that running tasks can be recorded; "
+        log_known(MESSAGE_DISK_FULL, LOG_WARNING, 0, "the disk of %s is full: the %d MiB reserve was released so that outcomes can be recorded; "
                   "new tasks are refused until there is space", f->directory, BALLAST_BYTES >> 20);
 }

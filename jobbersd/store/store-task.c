@@ -151,7 +151,7 @@ int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task
                 if (r == -EBADMSG) {
                         unreadable++;
                         if (!ret_unreadable)
-                                log_error("a task (%lld) cannot be read from the database and is passed over", (long long) l->seqs[i]);
+                                log_error("task row %lld cannot be read from the database; skipped", (long long) l->seqs[i]);
                         continue;
                 }
                 if (r >= 0)

@@ -122,7 +122,7 @@ int store_commit(Store *s) {
         if (r < 0) {
                 if (r != -ENOSPC) {
                         s->broken = true;
-                        log_error_errno(r, "whether the last changes reached the disk is unknown");
+                        log_error_errno(r, "the commit failed; it is not known whether the last changes reached the disk");
                         r = -EIO;
                 }
                 (void) note_error(s, r);

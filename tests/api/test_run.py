@@ -928,7 +928,7 @@ def test_full_disk_before_the_start(small):
     small.start()
     fill(small)
     a = small.run('ok')
-    until(lambda: 'cannot be started now' in small.log(), 'it says that it waits')
+    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small.log(), 'it says that it waits')
     assert not a.started_exists and a.record() is None
     os.unlink(small.ballast)
     assert a.end()['EXIT_STATUS'] == '0'
@@ -939,7 +939,7 @@ def test_full_disk_before_the_start_and_given_up(small):
     small.start()
     fill(small)
     a = small.run('ok')
-    until(lambda: 'cannot be started now' in small.log(), 'it says that it waits')
+    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small.log(), 'it says that it waits')
     a.channel.shutdown(socket.SHUT_WR)
     assert a.end() is None and a.traces() == []
 
