@@ -14,9 +14,9 @@ const Schema SCHEMA_ROOT = { "RootResponse", .fields = (const Field[]) {
 } };
 
 const Schema SCHEMA_HEALTH = { "Health", .fields = (const Field[]) {
-        { "status", FIELD_STRING, FIELD_REQUIRED, .help = "ok, or starting while the launcher is away" },
+        { "status", FIELD_STRING, FIELD_REQUIRED, .help = "ok, or starting while the launcher cannot be reached" },
         { "version", FIELD_STRING, FIELD_REQUIRED },
-        { "launcher", FIELD_STRING, FIELD_REQUIRED | FIELD_NULLABLE, .help = "What holds attempts: scope, cgroup, pidns or tree" },
+        { "launcher", FIELD_STRING, FIELD_REQUIRED | FIELD_NULLABLE, .help = "What attempts run in: scope, cgroup, pidns or tree" },
         { "limits", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING, .help = "Promises and limits that do not hold on this host" },
         {},
 } };
@@ -26,7 +26,7 @@ const Schema SCHEMA_STATUS_QUEUE = { "StatusQueue", .fields = (const Field[]) {
         { "waiting", FIELD_INTEGER, FIELD_REQUIRED },
         { "running", FIELD_INTEGER, FIELD_REQUIRED },
         { "paused", FIELD_BOOL, FIELD_REQUIRED },
-        { "served", FIELD_BOOL, FIELD_REQUIRED, .help = "By a role of this daemon" },
+        { "served", FIELD_BOOL, FIELD_REQUIRED, .help = "A role of this daemon includes it" },
         {},
 } };
 
@@ -44,7 +44,7 @@ const Schema SCHEMA_STATUS = { "Status", .fields = (const Field[]) {
         { "state_dir", FIELD_STRING, FIELD_REQUIRED },
         { "launcher", FIELD_STRING, FIELD_REQUIRED | FIELD_NULLABLE },
         { "draining", FIELD_BOOL, FIELD_REQUIRED },
-        { "restored", FIELD_BOOL, FIELD_REQUIRED, .help = "The database was put back from a backup: nothing is started until that is accepted" },
+        { "restored", FIELD_BOOL, FIELD_REQUIRED, .help = "The database was restored from a backup: no task is started until the drain is ended" },
         { "running", FIELD_INTEGER, FIELD_REQUIRED },
         { "waiting", FIELD_INTEGER, FIELD_REQUIRED },
         { "definitions", FIELD_INTEGER, FIELD_REQUIRED },
@@ -56,7 +56,7 @@ const Schema SCHEMA_STATUS = { "Status", .fields = (const Field[]) {
 const Schema SCHEMA_RELOADED = { "Reloaded", .fields = (const Field[]) {
         { "message", FIELD_STRING, FIELD_REQUIRED },
         { "definitions", FIELD_INTEGER, FIELD_REQUIRED },
-        { "problems", FIELD_INTEGER, FIELD_REQUIRED, .help = "Faults in files; they are in the daemon's log, and `jobbersctl verify` names them" },
+        { "problems", FIELD_INTEGER, FIELD_REQUIRED, .help = "Errors in files; the daemon's log has them, and `jobbersctl verify` shows them" },
         {},
 } };
 
@@ -115,10 +115,10 @@ int api_health(Request *r, Reply *ret) {
         json_put_key(b, "limits");
         (void) str_append(b, "[");
         if (flags & LAUNCHER_HOLDS_TREE)
-                json_put_string(b, "without cgroups and PID namespaces, a process that leaves its parents may outlive its task");
+                json_put_string(b, "without cgroups and PID namespaces, processes of a task may live on if the supervisor of its attempt is killed");
         if (flags && !(flags & LAUNCHER_HAS_LIMITS)) {
                 json_put_next(b);
-                json_put_string(b, "without cgroup controllers, the limits of [Resources] on memory, CPU, I/O and tasks do not hold");
+                json_put_string(b, "without cgroup controllers, the limits of [Resources] on memory, CPU, I/O and tasks are not enforced");
         }
         return str_append(b, "]}");
 }

@@ -24,7 +24,7 @@ typedef struct BulkBody {
         { "task_version", FIELD_INTEGER, FIELD_NULLABLE, offsetof(BulkBody, task_version), 0, UINT32_MAX },                       \
         { "limit", FIELD_INTEGER, 0, offsetof(BulkBody, limit), 1, BULK_FILTER_MAX, BULK_FILTER_DEFAULT,                          \
           .help = "Tasks at most, when they are chosen by filter" },                                                              \
-        { "dry_run", FIELD_BOOL, 0, offsetof(BulkBody, dry_run), .fallback = "false", .help = "Only count" }
+        { "dry_run", FIELD_BOOL, 0, offsetof(BulkBody, dry_run), .fallback = "false", .help = "Only count the tasks, change nothing" }
 
 const Schema SCHEMA_BULK_CANCEL = { "BulkCancelRequest", sizeof(BulkBody), .fields = (const Field[]) { BULK_FIELDS, {} } };
 
@@ -42,7 +42,7 @@ static const Schema SCHEMA_BULK_ITEM = { "BulkItem", .fields = (const Field[]) {
 } };
 
 const Schema SCHEMA_BULK_RESULT = { "BulkResult", .fields = (const Field[]) {
-        { "matched", FIELD_INTEGER, FIELD_REQUIRED, .help = "Tasks that were meant; more than results where the limit was reached" },
+        { "matched", FIELD_INTEGER, FIELD_REQUIRED, .help = "Tasks that match; more than there are results if the limit was reached" },
         { "results", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRUCT, .of = &SCHEMA_BULK_ITEM },
         {},
 } };
@@ -215,7 +215,7 @@ static bool says_which(const Schema *schema, const BulkBody *b, Reply *ret) {
                 problems_add(&p, &(Loc) { .up = &body, .name = "task_ids" }, "cannot be combined with queue, status, task_name or task_version");
         else if (!b->task_ids && !filter)
                 problems_add(&p, &(Loc) { .up = &body, .name = "task_ids" },
-                             "is required, or one of queue, status, task_name and task_version");
+                             "is required, unless queue, status, task_name or task_version is given");
         if (p.n > 0)
                 reply_problems(ret, &p);
         return p.n == 0;

@@ -44,7 +44,7 @@ const Schema SCHEMA_DLQ_RESUBMITTED = { "DLQResubmitted", .fields = (const Field
 
 const Schema SCHEMA_DLQ_REMOVED = { "DLQRemoved", .fields = (const Field[]) {
         { "removed", FIELD_INTEGER, FIELD_REQUIRED },
-        { "task_ids", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING, .help = "Those that were really in it" },
+        { "task_ids", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING, .help = "Those that were in the dead letter queue" },
         {},
 } };
 

@@ -22,7 +22,7 @@ static const char *const PERIODS[] = { "second", "minute", "hour", "day", NULL }
           .help = "Starts per rate_denominator × rate_period; null or 0: no limit" },                                             \
         { "rate_denominator", FIELD_INTEGER, FIELD_NULLABLE, offsetof(QueueBody, rate_denominator), 1, 1000000 },                 \
         { "rate_period", FIELD_ENUM, FIELD_NULLABLE, offsetof(QueueBody, rate_period), .values = PERIODS },                       \
-        { "paused", FIELD_BOOL, 0, offsetof(QueueBody, paused), .help = "Starts nothing" },                                       \
+        { "paused", FIELD_BOOL, 0, offsetof(QueueBody, paused), .help = "No task of it is started" },                                       \
         { "memory_max", FIELD_SIZE, FIELD_NULLABLE, offsetof(QueueBody, memory_max), 1, INT64_MAX, .help = "Of all its tasks together" },  \
         { "tasks_max", FIELD_INTEGER, FIELD_NULLABLE, offsetof(QueueBody, tasks_max), 1, INT64_MAX, .help = "Processes and threads" },     \
         { "cpu_quota", FIELD_PERCENT, FIELD_NULLABLE, offsetof(QueueBody, cpu_quota), 1, 1000000, .help = "\"150%\" is one and a half CPUs" },  \

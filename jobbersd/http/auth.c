@@ -170,7 +170,7 @@ unsigned auth_check_origin(const Auth *a, const AuthRequest *r, const char **ret
         if (r->is_unix) {
                 if (!a->own_uid_only || r->peer_uid == a->uid || r->peer_uid == 0)
                         return 0;
-                *ret_sentence = "this daemon serves its own user and root";
+                *ret_sentence = "this is a user's own daemon: only that user and root may use its socket";
                 return 403;
         }
         if (!r->host) {
@@ -179,7 +179,7 @@ unsigned auth_check_origin(const Auth *a, const AuthRequest *r, const char **ret
         }
         if (!(r->local && auth_host_is(r->host, r->local)) && !(r->listen_name && auth_host_is(r->host, r->listen_name)) &&
             !auth_host_is(r->host, "localhost") && !listed(a->allow_hosts, r->host)) {
-                *ret_sentence = "the Host header names a host that is not served here; the setting --allow-host= adds one";
+                *ret_sentence = "the Host header names a host that is not served here; --allow-host= allows it";
                 return 403;
         }
         if (!r->origin)
@@ -187,7 +187,7 @@ unsigned auth_check_origin(const Auth *a, const AuthRequest *r, const char **ret
         for (char *const *o = a->allow_origins; o && *o; o++)
                 if (strcasecmp(*o, r->origin) == 0)
                         return 0;
-        *ret_sentence = "the Origin header names a page that may not call this API; the setting --allow-origin= adds one";
+        *ret_sentence = "the Origin header names a web page that may not call this API; --allow-origin= allows it";
         return 403;
 }
 
@@ -215,7 +215,7 @@ unsigned auth_check_token(const Auth *a, const AuthRequest *r, const char **ret_
         given += 7 + strspn(given + 7, " ");
         if (a->token && same_secret(given, a->token))
                 return 0;
-        *ret_sentence = "the token is not the one this daemon was given";
+        *ret_sentence = "the token is wrong (jobbersd reads its token file at start; restart it after changing the file)";
         return 401;
 }
 

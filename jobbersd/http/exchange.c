@@ -92,7 +92,7 @@ static bool take_waiting_place(Exchange *x) {
                 return true;
         if (p->waiting >= p->waiting_max) {
                 reply_done(&x->reply);
-                reply_error(&x->reply, 429, "%u requests wait or follow already; try again later", p->waiting);
+                reply_error(&x->reply, 429, "too many long polls and log follows at once (%u); try again later", p->waiting);
                 return false;
         }
         p->waiting++;
@@ -170,7 +170,7 @@ static enum MHD_Result answer(Exchange *x) {
 /* A call of many steps that fails in a later one must not say that nothing was changed. */
 static void reply_failed(Exchange *x, int error) {
         reply_errno(&x->reply, error, x->stepped && reply_status_of(error) == 507 ?
-                    "the disk became full on the way: what was done before holds, the rest was not changed; ask again when there is space" : NULL);
+                    "the disk filled up during this call: earlier items were changed, the rest were not; repeat the call when there is space" : NULL);
 }
 
 static void on_commit(EngineWait *w, int result) {

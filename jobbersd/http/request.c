@@ -78,7 +78,8 @@ void reply_errno(Reply *r, int error, const char *sentence) {
         if (!sentence && status == 507)
                 sentence = "the disk is full: nothing was changed; try again when there is space";
         else if (!sentence && status == 503)
-                sentence = "the state cannot be written or read at the moment; whether the request took effect is not known";
+                sentence = "the database cannot be read or written at the moment; "
+                           "it is not known whether the request took effect: check before you repeat it";
         reply_error(r, status, "%s", sentence ? sentence : strerror(-error));
 }
 

@@ -63,9 +63,9 @@ const Route ROUTES[] = {
         { "GET", "/definitions/{task_name}/{task_version}", api_definition, NULL, NULL, &SCHEMA_DEFINITION_ANSWER, 200, 0, { 404 },
           "Show a registered task" },
         { "GET", "/status", api_status, .answer = &SCHEMA_STATUS, .success = 200, .summary = "Show the daemon, its slots and its queues" },
-        { "POST", "/reload", api_reload, .answer = &SCHEMA_RELOADED, .success = 200, .flags = W | ROUTE_RELOADS, .summary = "Read the task definitions anew" },
+        { "POST", "/reload", api_reload, .answer = &SCHEMA_RELOADED, .success = 200, .flags = W | ROUTE_RELOADS, .summary = "Read the task definitions again" },
         { "POST", "/drain", api_drain, NULL, &SCHEMA_DRAIN, &SCHEMA_DRAINING, 200, W, {}, "Stop or resume starting tasks" },
-        { "POST", "/backup", api_backup, NULL, NULL, &SCHEMA_BACKUP, 200, W, { 409 }, "Copy the database, to be kept elsewhere" },
+        { "POST", "/backup", api_backup, NULL, NULL, &SCHEMA_BACKUP, 200, W, { 409 }, "Make a copy of the database" },
         { "GET", "/health", api_health, .answer = &SCHEMA_HEALTH, .success = 200, .flags = ROUTE_OPEN, .summary = "Tell whether the daemon lives" },
         { "GET", "/metrics", api_metrics, .success = 200, .flags = ROUTE_TEXT, .summary = "Numbers for Prometheus" },
         { "GET", "/openapi.json", api_openapi, .success = 200, .summary = "This description" },
@@ -132,9 +132,9 @@ const Route *route_find(Request *r, const char *method, Reply *ret) {
                         strcat(strcat(allow, allow[0] ? ", " : ""), ROUTES[i].method);
         }
         if (allow[0]) {
-                reply_error(ret, 405, "this path knows %s, not %.16s", allow, method);
+                reply_error(ret, 405, "this path takes %s, not %.16s", allow, method);
                 memcpy(ret->allow, allow, sizeof allow);
         } else
-                reply_error(ret, 404, "there is nothing at this path; /openapi.json lists what there is");
+                reply_error(ret, 404, "there is nothing at this path; /openapi.json lists all paths");
         return NULL;
 }

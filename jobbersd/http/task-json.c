@@ -190,9 +190,9 @@ const Schema SCHEMA_RESOURCES = { "Resources", .fields = (const Field[]) {
         { "signal", FIELD_STRING, OR_NULL },                                                                                      \
         { "error", FIELD_STRING, OR_NULL },                                                                                       \
         { "error_type", FIELD_STRING, OR_NULL },                                                                                  \
-        { "outcome", FIELD_STRING, OR_NULL, .help = "What the task became by it" },                                               \
+        { "outcome", FIELD_STRING, OR_NULL, .help = "The state of the task after it" },                                               \
         { "resources", FIELD_STRUCT, ALWAYS, .of = &SCHEMA_RESOURCES },                                                           \
-        { "scope", FIELD_STRING, OR_NULL, .help = "Its unit, where a service manager holds it" }
+        { "scope", FIELD_STRING, OR_NULL, .help = "Its systemd unit, if it runs in a scope" }
 
 const Schema SCHEMA_ATTEMPT = { "Attempt", .fields = (const Field[]) {
         ATTEMPT_FIELDS,
@@ -215,7 +215,7 @@ const Schema SCHEMA_TASK_RECORD = { "TaskRecord", .fields = (const Field[]) {
         { "status_text", FIELD_STRING, OR_NULL },
         { "stop_reason", FIELD_STRING, OR_NULL },
         { "attempts", FIELD_LIST, ALWAYS, .item = FIELD_STRUCT, .of = &SCHEMA_ATTEMPT },
-        { "log", FIELD_STRING, ALWAYS, .help = "Where its output is to be had" },
+        { "log", FIELD_STRING, ALWAYS, .help = "Where its output can be read" },
         { "scope", FIELD_STRING, OR_NULL },
         { "dead_at", FIELD_TIME, OR_NULL, .help = "Since when it is in the dead letter queue" },
         {},
