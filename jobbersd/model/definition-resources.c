@@ -40,12 +40,12 @@ static int memory_parse(const DefinitionReader *r, const DefinitionKey *k, const
         uint64_t n;
         if (parse_percent(value, &n) == 0) {
                 if (n > 100)
-                        return refuse(ret_reason, strdup("more than all memory is no limit: use infinity"));
+                        return refuse(ret_reason, strdup("more than 100% of the memory is no limit: use infinity"));
                 n = percent_of(n, (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE));
         } else if (parse_size(value, &n) < 0)
                 return refuse(ret_reason, strdup("it must be a size such as 512M or 2G, a percentage of the memory, or infinity"));
         if (n == 0)
-                return refuse(ret_reason, strdup("nothing can run without memory"));
+                return refuse(ret_reason, strdup("it must be more than 0: nothing can run without memory"));
         *(uint64_t *) field = n;
         return 0;
 }
@@ -75,7 +75,7 @@ static int tasks_parse(const DefinitionReader *r, const DefinitionKey *k, const 
         else if (parse_u64(value, &n) < 0)
                 return refuse(ret_reason, strdup("it must be a number of processes and threads, a percentage of what the kernel allows, or infinity"));
         if (n == 0)
-                return refuse(ret_reason, strdup("nothing can run without a process"));
+                return refuse(ret_reason, strdup("it must be more than 0: nothing can run without a process"));
         *(uint64_t *) field = n;
         return 0;
 }
@@ -136,7 +136,7 @@ static int nofile_parse(const DefinitionReader *r, const DefinitionKey *k, const
         if (n == 0)
                 n = nofile_number(colon ? colon + 1 : first, &hard);
         if (n < 0 || soft == 0 || soft > hard || hard > INT32_MAX)
-                return refuse(ret_reason, strdup("it must be a number of open files, or SOFT:HARD, and neither 0 nor more than the hard one"));
+                return refuse(ret_reason, strdup("it must be a number of open files from 1 on, or SOFT:HARD with SOFT no larger than HARD"));
         ((uint64_t *) field)[0] = soft;
         ((uint64_t *) field)[1] = hard;
         return 0;

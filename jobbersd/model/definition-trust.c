@@ -21,7 +21,7 @@ static int check_stat(const char *path, const struct stat *st, char **ret_senten
                 return refuse(ret_sentence, str_new("%s%s belongs to uid %lu, so not only root can change it; run: chown root: %s && chmod go-w %s", what,
                                                     path, (unsigned long) st->st_uid, path, path), -EPERM);
         if ((st->st_mode & (S_IWGRP | S_IWOTH)) && !sticky_dir)
-                return refuse(ret_sentence, str_new("%s%s can be written by others than root; run: chmod go-w %s", what, path, path), -EPERM);
+                return refuse(ret_sentence, str_new("%s%s can be written by users other than root; run: chmod go-w %s", what, path, path), -EPERM);
         return 0;
 }
 
@@ -33,7 +33,7 @@ static int check_directory(const char *path, char **ret_sentence) {
         if (!dir)
                 return -ENOMEM;
         if (stat(dir, &st) < 0)
-                return refuse(ret_sentence, str_new("directory %s cannot be looked at: %s", dir, strerror(errno)), -EPERM);
+                return refuse(ret_sentence, str_new("directory %s cannot be checked: %s", dir, strerror(errno)), -EPERM);
         return check_stat(dir, &st, ret_sentence);
 }
 
@@ -56,7 +56,7 @@ int trust_check_executable(const Definition *d, bool user_mode, char **ret_sente
                         return 0;
                 if (errno == ENOENT || errno == ENOTDIR)
                         return refuse(ret_sentence, str_new("the executable %s does not exist", path), 1);
-                return refuse(ret_sentence, str_new("the executable %s cannot be looked at: %s", path, strerror(errno)), 1);
+                return refuse(ret_sentence, str_new("the executable %s cannot be checked: %s", path, strerror(errno)), 1);
         }
         if (!S_ISREG(st.st_mode))
                 return refuse(ret_sentence, str_new("the executable %s is not a file", path), 1);

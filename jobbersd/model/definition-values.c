@@ -45,7 +45,7 @@ TYPE(text);
 
 PARSE(name) {
         if (!name_valid(value))
-                return refuse(ret_reason, strdup("a name is 1 to 64 of A-Z a-z 0-9 _ . -"));
+                return refuse(ret_reason, strdup("a name is 1 to 64 characters of A-Z a-z 0-9 _ . -"));
         return text_put(field, value);
 }
 const ValueType type_name = { name_parse, text_print, text_clear };
@@ -104,7 +104,7 @@ static void print_quoted(Str *b, const char *s, bool always) {
 static int words_split(const char *value, char ***ret, char **ret_reason) {
         int r = split_command(value, ret);
         if (r == -EINVAL)
-                return refuse(ret_reason, strdup("a quote is not closed, or a backslash stands before something it does not go with"));
+                return refuse(ret_reason, strdup("unclosed quote, or a backslash before a character that cannot be escaped"));
         return r;
 }
 
@@ -114,9 +114,9 @@ PARSE(command) {
         if (n < 0)
                 return n;
         if (!words || !words[0] || !*words[0])
-                return refuse(ret_reason, strdup("there is no executable in it"));
+                return refuse(ret_reason, strdup("it names no executable"));
         if (strchr("-@:+!|", *words[0]))
-                return refuse(ret_reason, str_new("the prefix %c is systemd's and has no meaning here", *words[0]));
+                return refuse(ret_reason, str_new("the prefix %c, known from systemd units, is not supported here", *words[0]));
         size_t len = strlen(words[0]);
         if (has_dot_dot(words[0]) || words[0][len - 1] == '/')
                 return refuse(ret_reason, strdup("the executable must be a path to a file, without \"..\""));

@@ -21,10 +21,10 @@ static const char *const launcher_words[_LAUNCHER_MAX + 1] = { "auto", "scope", 
 static const char *const save_words[] = { "none", "save", NULL };
 
 const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
-        { "Task", "Name", &type_name, FIELD(name), .required = true, .help = "What clients call the task: 1 to 64 of A-Z a-z 0-9 _ . -" },
+        { "Task", "Name", &type_name, FIELD(name), .required = true, .help = "What clients call the task: 1 to 64 characters of A-Z a-z 0-9 _ . -" },
         { "Task", "Version", &type_version, FIELD(version), .required = true,
           .help = "A whole number. Name and version together are unique; several versions live side by side." },
-        { "Task", "Description", &type_text, FIELD(description), .help = "One line for people." },
+        { "Task", "Description", &type_text, FIELD(description), .help = "One line that tells people what the task does." },
         { "Task", "Documentation", &type_text, FIELD(documentation), .help = "Where to read more." },
         { "Task", "ExecStart", &type_command, FIELD(argv), .required = true,
           .help = "The executable and its arguments, split as systemd does, never by a shell. A path that is not absolute begins in "
@@ -32,20 +32,20 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
         { "Task", "MaxRetries", &type_count, FIELD(max_retries), "3", .max = 1000000,
           .help = "How often the task is tried again after an expected failure." },
         { "Task", "RetryDelaySec", &type_delay, FIELD(retry_delay), .max = CENTURY,
-          .help = "The base of the delay before another try. Not set: again at once." },
+          .help = "The base of the delay before a retry. Not set: retry at once." },
         { "Task", "BackoffStrategy", &type_word, FIELD(backoff), "exponential", .words = backoff_words,
           .help = "How the delay b grows with the number n of the retry: constant b, linear b*n, exponential b*2^n, exponential_jitter a "
                   "random part of that." },
         { "Task", "MaxRetryDelaySec", &type_time, FIELD(max_retry_delay), "1h", .max = CENTURY, .help = "No delay is longer than this." },
         { "Task", "RetryOn", &type_retry_on, FIELD(retry_on), "TEMPFAIL",
           .help = "Which failures are expected and so worth another try: exit statuses by number or sysexits name, signals such as SIGKILL, "
-                  "oom, and error types that the task names in its result. An empty value leaves timeouts alone." },
+                  "oom, and error types that the task names in its result. With an empty value only timeouts are retried." },
         { "Task", "TimeoutSec", &type_time_or_none, FIELD(timeout), .max = CENTURY,
           .help = "An attempt that runs longer is stopped, which is an expected failure. 0 or infinity: no limit." },
         { "Task", "DeadLetterPolicy", &type_save, FIELD(dead_letter_save), "none", .words = save_words,
           .help = "save keeps tasks that failed for good in the dead letter queue." },
         { "Task", "MaxHeartbeatIntervalSec", &type_time_or_none, FIELD(max_heartbeat_interval), .max = CENTURY,
-          .help = "An attempt that is silent for longer is stopped, and its task stalled. 0 or infinity: no heartbeats are asked for." },
+          .help = "An attempt that sends no heartbeat for longer is stopped, and its task becomes stalled. 0 or infinity: no heartbeats are needed." },
         { "Task", "MaxConcurrent", &type_limit_count, FIELD(max_concurrent), "1", .max = 1000000,
           .help = "Attempts of this task at once, per daemon. 0 or infinity: no limit." },
         { "Task", "OnShutdown", &type_word, FIELD(on_shutdown), "stop", .words = on_shutdown_words,
@@ -53,27 +53,32 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
                   "task again at no cost, continue lets it run." },
         { "Task", "KillSignal", &type_signal, FIELD(kill_signal), "SIGTERM", .help = "The signal that asks an attempt to end." },
         { "Task", "KillMode", &type_word, FIELD(kill_mode), "control-group", .words = kill_mode_words,
-          .help = "Who gets it: control-group, every process of the attempt; mixed, the main process, and SIGKILL to the rest." },
+          .help = "Which processes get KillSignal=: control-group, every process of the attempt; mixed, the main process alone, and when it has "
+                  "ended the rest get SIGKILL." },
         { "Task", "KillGraceSec", &type_time, FIELD(kill_grace), "10s", .max = CENTURY,
-          .help = "How long after it whatever is left gets SIGKILL." },
-        { "Task", "User", &type_account, FIELD(user), .help = "As whom the task runs. Not set: --default-user= of the daemon." },
-        { "Task", "Group", &type_account, FIELD(group), .help = "Its group. Not set: that of the user." },
-        { "Task", "WorkingDirectory", &type_directory, FIELD(working_directory), .help = "Where it starts. Not set: /." },
-        { "Task", "UMask", &type_mode, FIELD(umask), "0022", .help = "Its file mode creation mask, in octal." },
+          .help = "How long after KillSignal= the remaining processes get SIGKILL." },
+        { "Task", "User", &type_account, FIELD(user), .help = "The user that the task runs as. Not set: --default-user= of the daemon." },
+        { "Task", "Group", &type_account, FIELD(group), .help = "The group that the task runs as. Not set: that of the user." },
+        { "Task", "WorkingDirectory", &type_directory, FIELD(working_directory), .help = "The directory in which the task starts. Not set: /." },
+        { "Task", "UMask", &type_mode, FIELD(umask), "0022", .help = "The task's file mode creation mask, in octal." },
         { "Task", "Environment", &type_environment, FIELD(environment),
-          .help = "NAME=VALUE, quoted where there are blanks; several in a line, and several lines." },
+          .help = "NAME=VALUE, quoted if it contains blanks. A line can hold several, and there can be several lines." },
         { "Task", "EnvironmentFile", &type_environment_file, FIELD(environment_files),
-          .help = "A file of such lines, read at each start. A - before the path: it may be missing. Can be given several times." },
+          .help = "A file of such lines, read at each start. With a - before its path it may be missing. Can be given several times." },
         { "Task", "Launcher", &type_word, FIELD(launcher), "auto", .words = launcher_words,
-          .help = "scope or subprocess, instead of what the daemon would choose." },
-        { "Resources", "MemoryMax", &type_memory, FIELD(memory_max), .help = "Most memory: 512M, 20% or infinity. Beyond it the task is killed." },
-        { "Resources", "MemoryHigh", &type_memory, FIELD(memory_high), .help = "From here on the task is slowed down rather than killed." },
+          .help = "scope or subprocess, instead of what the daemon would choose (auto)." },
+        { "Resources", "MemoryMax", &type_memory, FIELD(memory_max),
+          .help = "The memory limit, such as 512M, 20% or infinity. A task that exceeds it is killed." },
+        { "Resources", "MemoryHigh", &type_memory, FIELD(memory_high),
+          .help = "With more memory than this the task is slowed down rather than killed." },
         { "Resources", "CPUQuota", &type_percent, FIELD(cpu_quota_percent), .min = 1, .max = 10000000,
-          .help = "Most CPU time, in percent of one CPU: 150%." },
-        { "Resources", "CPUWeight", &type_weight, FIELD(cpu_weight), .help = "Its share where CPU time is scarce: 1 to 10000, usually 100." },
-        { "Resources", "IOWeight", &type_weight, FIELD(io_weight), .help = "Its share where disks are busy: 1 to 10000, usually 100." },
-        { "Resources", "TasksMax", &type_tasks, FIELD(tasks_max), .help = "Most processes and threads at once." },
-        { "Resources", "LimitNOFILE", &type_nofile, FIELD(limit_nofile_soft), .help = "Most open files of a process: SOFT or SOFT:HARD." },
+          .help = "The limit on CPU time, in percent of one CPU, such as 150%." },
+        { "Resources", "CPUWeight", &type_weight, FIELD(cpu_weight),
+          .help = "The share of CPU time that the task gets when CPU time is short: 1 to 10000, usually 100." },
+        { "Resources", "IOWeight", &type_weight, FIELD(io_weight),
+          .help = "The share of disk I/O that the task gets when disks are busy: 1 to 10000, usually 100." },
+        { "Resources", "TasksMax", &type_tasks, FIELD(tasks_max), .help = "The most processes and threads at once." },
+        { "Resources", "LimitNOFILE", &type_nofile, FIELD(limit_nofile_soft), .help = "The most open files of one process: SOFT or SOFT:HARD." },
 };
 
 const char *on_shutdown_to_string(OnShutdown v) {
@@ -270,7 +275,7 @@ static int reader_assign(void *userdata, unsigned line, const char *section, con
                 return 0;
         }
         if (*section == 0) {
-                definition_reader_problem(r, r->path, line, "%s= stands before any [Section]", key);
+                definition_reader_problem(r, r->path, line, "%s= is before the first [Section]", key);
                 return 0;
         }
         if (r->in_ignored)

@@ -96,7 +96,7 @@ static int role_add(Settings *s, const Setting *t, const char *value, char **ret
         if (!name)
                 return -ENOMEM;
         if (!name_valid(name))
-                return refuse(ret_reason, strdup("the name of a role is 1 to 64 of A-Z a-z 0-9 _ . -"));
+                return refuse(ret_reason, strdup("the name of a role is 1 to 64 characters of A-Z a-z 0-9 _ . -"));
         for (size_t i = 0; i < s->n_roles; i++)
                 if (STREQ(s->roles[i].name, name))
                         return refuse(ret_reason, str_new("role \"%s\" is given twice", name));
@@ -125,7 +125,7 @@ static int number_set(Settings *s, const Setting *t, const char *value, char **r
         case SETTING_SIZE:
                 r = parse_size(value, &n);
                 if (r < 0 || n < t->min || n > t->max)
-                        return refuse(ret_reason, str_new("it must be a size in bytes, with K, M or G after it if you like, from %llu to %llu", min, max));
+                        return refuse(ret_reason, str_new("it must be a size in bytes, optionally with K, M or G after it, from %llu to %llu", min, max));
                 *(uint64_t *) field(s, t) = n;
                 return 0;
         default:

@@ -165,7 +165,7 @@ static int file_assign(void *userdata, unsigned line, const char *section, const
 
         if (*section && strcasecmp(section, "Daemon") != 0 && strcasecmp(section, "jobbersd") != 0) {
                 print_place(l, line);
-                fprintf(stderr, "unknown section [%s]: settings stand in [Daemon]\n", section);
+                fprintf(stderr, "unknown section [%s]: settings belong in [Daemon]\n", section);
                 return -EINVAL;
         }
         if (!key)
@@ -181,7 +181,7 @@ static int file_assign(void *userdata, unsigned line, const char *section, const
 
         int r = split_command(value, &words);
         if (r == -EINVAL)
-                file_error(l, line, "a quote is not closed, or a backslash stands before something it does not go with");
+                file_error(l, line, "unclosed quote, or a backslash before a character that cannot be escaped");
         for (size_t i = 0; r >= 0 && words[i]; i++)
                 r = words[i][0] ? value_apply(l, t, words[i], FROM_FILE, line) : 0;
         return r;

@@ -131,7 +131,7 @@ static int line_read(Reader *r, const char *s, size_t n) {
         bool goes_on = slashes % 2 == 1;
         /* A carriage return alone is the other systems' line end. */
         if (goes_on && end < n && !(n - end == 1 && s[end] == '\r'))
-                complain(r, r->line, "there are blanks after the backslash at the end of this line, so that it continues nothing");
+                complain(r, r->line, "there are blanks after the backslash at the end of this line, so the next line does not continue it");
 
         if (r->text.len + n > UNITFILE_LINE_MAX)
                 complain(r, r->start, "this line is longer than 65536 bytes");

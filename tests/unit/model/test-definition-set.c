@@ -315,7 +315,7 @@ static void ownership(void **state) {
                         definition_set_free(f.set);
                         f.set = definition_set_new();
                         assert_true(definition_set_load(f.set, &f.settings, remember, &f) > 0);
-                        said(&f, "can be written by others than root; run: chmod go-w");
+                        said(&f, "can be written by users other than root; run: chmod go-w");
                         said(&f, things[i]);
                         assert_null(definition_set_get(f.set, "x", 1));
                         assert_true(definition_set_may_define(f.set, "x"));
@@ -344,7 +344,7 @@ static void ownership(void **state) {
         _cleanup_free_ char *target = str_new("%s/link/tool", f.root);
         assert_int_equal(chmod(target, 0755), 0);
         load(&f, 1);
-        said(&f, "/link can be written by others than root");
+        said(&f, "/link can be written by users other than root");
         assert_null(definition_set_get(f.set, "x", 1));
         assert_int_equal(chmod(link, 0755), 0);
         load(&f, 0);

@@ -177,7 +177,7 @@ static void refusals(void **state) {
         bad("TimeoutSecs=3", "unknown key TimeoutSecs= in [Task]");
         bad("MemoryMax=3", "MemoryMax= in [Resources]");
         bad("[Tasks]", "unknown section [Tasks]");
-        bad_text("Name=a\n" HEAD, 1, "before any [Section]");
+        bad_text("Name=a\n" HEAD, 1, "before the first [Section]");
         bad("nonsense", "neither KEY=VALUE nor");
         bad("MaxRetries=-1", "MaxRetries=-1");
         bad("MaxRetries=infinity", "MaxRetries=infinity");
@@ -203,7 +203,7 @@ static void refusals(void **state) {
         bad("EnvironmentFile=env", "absolute");
         bad("Environment=1A=x", "is not NAME=VALUE");
         bad("Environment=novalue", "is not NAME=VALUE");
-        bad("Environment=\"A=b", "quote is not closed");
+        bad("Environment=\"A=b", "unclosed quote");
         bad("Environment=JOBBERS_RESULT=/etc/passwd", "is set by jobbers");
         bad("Environment=NOTIFY_SOCKET=x", "is set by jobbers");
         bad_resource("MemoryMax=0");
@@ -239,7 +239,7 @@ static void commands(void **state) {
         bad("ExecStart=/a/", "path to a file");
         bad("ExecStart=-/bin/true", "prefix -");
         bad("ExecStart=+/bin/true", "prefix +");
-        bad("ExecStart=/bin/echo \"x", "quote is not closed");
+        bad("ExecStart=/bin/echo \"x", "unclosed quote");
         bad("ExecStart=/bin/echo \\q", "backslash");
         bad("ExecStart=\"\"", "no executable");
 }

@@ -325,7 +325,7 @@ static void file_refusals(void **state) {
                 { "user=yes\n", "x.conf:1: user= can only be given as a flag" },
                 { "StateDir=relative\n", "x.conf:1: state-dir=relative: the path must begin with a slash" },
                 { "nonsense\n", "x.conf:1: this is neither" },
-                { "Listen=\"127.0.0.1:1\n", "x.conf:1: a quote is not closed" },
+                { "Listen=\"127.0.0.1:1\n", "x.conf:1: unclosed quote, or a backslash before a character that cannot be escaped" },
                 { "Listen=127.0.0.1:1 8000\n", "x.conf:1: listen=8000: it must be HOST:PORT" },
                 { "NoAuth=maybe\n", "x.conf:1: no-auth=maybe: it must be yes or no" },
         };
