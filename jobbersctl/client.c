@@ -131,13 +131,13 @@ static int say_unreachable(const Client *c, CallFault fault, const Call *call) {
                 fprintf(c->errors, "jobbersctl: nobody answers at %s: %s. On that host, see: systemctl status jobbersd\n", c->where,
                         os != 0 ? strerror(os) : "no connection");
         else if (fault == CALL_RESOLVE)
-                fprintf(c->errors, "jobbersctl: there is no such host as in \"%s\": check --host=.\n", c->where);
+                fprintf(c->errors, "jobbersctl: cannot find the host in \"%s\": check --host=.\n", c->where);
         else if (fault == CALL_URL)
                 fprintf(c->errors, "jobbersctl: --host= takes HOST, HOST:PORT or a URL, not \"%s\".\n", c->where);
         else if (fault == CALL_TIMEOUT)
-                fprintf(c->errors, "jobbersctl: jobbersd at %s gives no answer. See: systemctl %sstatus jobbersd\n", c->where, whose);
+                fprintf(c->errors, "jobbersctl: jobbersd at %s does not answer. See: systemctl %sstatus jobbersd\n", c->where, whose);
         else
-                fprintf(c->errors, "jobbersctl: the conversation with jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
+                fprintf(c->errors, "jobbersctl: the connection to jobbersd at %s broke off: %s. See: systemctl %sstatus jobbersd\n", c->where,
                         call->reason ? call->reason : "no reason given", whose);
         return -EHOSTDOWN;
 }

@@ -92,6 +92,11 @@ const char *ctl_queue_state(const json_t *queue) {
         return ctl_true(queue, "paused") ? unserved ? "paused, in no role" : "paused" : unserved ? "in no role" : "open";
 }
 
+const char *ctl_first_role(const json_t *status) {
+        const char *name = ctl_str(json_array_get(json_object_get(status, "roles"), 0), "name");
+        return *name ? name : "ROLE";
+}
+
 char *ctl_query(const Ctl *ctl, const char *path, const char *more) {
         const struct { const char *key, *value; } filters[] = { { "queue", ctl->queue }, { "task_name", ctl->task } };
         _cleanup_str_ Str s = { 0 };

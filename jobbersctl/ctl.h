@@ -98,6 +98,8 @@ const char *ctl_bytes(int64_t n, char buf[static 24]);
 const char *ctl_count(int64_t n, const char *noun, char buf[static 64]);
 /* "open", or why a queue of /status starts nothing. */
 const char *ctl_queue_state(const json_t *queue);
+/* A role of /status, to which a queue that none includes can be added; "ROLE" where the daemon's are not made yet. */
+const char *ctl_first_role(const json_t *status);
 /* Sends long output through $PAGER (less -FRX) when stdout is a terminal and neither --no-pager nor --json= was given. */
 void ctl_pager(const Ctl *ctl);
 /* "path?key=value&…" from the filters on the command line (--queue=, --task=, --task-version=), `more` (may be "") first. NULL without memory. */

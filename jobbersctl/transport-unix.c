@@ -205,7 +205,7 @@ static int request_write(int fd, const Call *c) {
 }
 
 static const char *reason_of(int r) {
-        return r == -EPROTO || r == -EMSGSIZE ? "that is not how jobbersd answers" : r == -ENOMEM ? "no memory left" : "it hung up";
+        return r == -EPROTO || r == -EMSGSIZE ? "the answer is not valid" : r == -ENOMEM ? "no memory left" : "it closed the connection";
 }
 
 CallFault unix_call(UnixTransport *t, const char *socket_path, Call *call) {

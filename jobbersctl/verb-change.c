@@ -58,10 +58,12 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                 return result;
         /* One call reaches so many tasks; a loop might go on for ever, with tasks that fail again as fast. */
         int64_t matched = ctl_int(*ret, "matched", 0), done = (int64_t) json_array_size(results);
-        if (ctl->dry_run || done >= matched)
-                printf("%s%s.\n", ctl_count(matched, "task", count), ctl->dry_run ? " would be meant" : "");
+        if (ctl->dry_run)
+                printf("%s match%s (dry run, nothing changed).\n", ctl_count(matched, "task", count), matched == 1 ? "es" : "");
+        else if (done >= matched)
+                printf("%s.\n", ctl_count(matched, "task", count));
         else
-                printf("%lld of %s; the same again does more.\n", (long long) done, ctl_count(matched, "task", count));
+                printf("%lld of %s done; run the same command again for the rest.\n", (long long) done, ctl_count(matched, "task", count));
         return result;
 }
 

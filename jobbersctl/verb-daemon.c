@@ -39,12 +39,12 @@ int verb_drain(Ctl *ctl, int argc, char **argv) {
         if (on && ctl->wait)
                 r = wait_idle(ctl);
         else if (!ctl_print_json(ctl, answer) && !ctl->quiet && on)
-                printf("Nothing more is started; %s still running. To start tasks again: jobbersctl drain off\n",
+                printf("No more tasks are started; %s still running. To start tasks again: jobbersctl drain off\n",
                        ctl_count(ctl_int(answer, "running", 0), "task", count));
         else if (!ctl->quiet && ctl->json == JSON_OFF)
                 printf("Tasks are started again.\n");
         if (r >= 0 && on && ctl->wait && !ctl->quiet && ctl->json == JSON_OFF)
-                printf("Nothing runs any more, and nothing is started until: jobbersctl drain off\n");
+                printf("No task is running, and none is started until you run: jobbersctl drain off\n");
         return ctl_exit(r);
 }
 

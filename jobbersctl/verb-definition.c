@@ -137,7 +137,7 @@ int verb_reload(Ctl *ctl, int argc, char **argv) {
         if (!ctl_print_json(ctl, answer) && !ctl->quiet)
                 printf("%s in force.\n", ctl_count(ctl_int(answer, "definitions", 0), "definition", count));
         if (problems > 0)
-                fprintf(stderr, "jobbersctl: %s in task files; what was good before stays in force. See: jobbersctl verify\n",
-                        ctl_count(problems, "fault", count));
+                fprintf(stderr, "jobbersctl: %s in task files; a file's last good version, if there is one, stays in force. See: jobbersctl verify\n",
+                        ctl_count(problems, "error", count));
         return CTL_OK;
 }

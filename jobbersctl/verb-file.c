@@ -134,12 +134,12 @@ int verb_edit(Ctl *ctl, int argc, char **argv) {
         if (r >= 0)
                 r = editor_run(path);
         if (r < 0) {
-                fprintf(stderr, "jobbersctl: cannot edit %s: %s.\n", path, r == -ECANCELED ? "the editor gave up" : strerror(-r));
+                fprintf(stderr, "jobbersctl: cannot edit %s: %s.\n", path, r == -ECANCELED ? "the editor ended with an error" : strerror(-r));
                 return CTL_FAILED;
         }
         int status = verb_verify(ctl, 0, NULL);
         if (status != CTL_OK) {
-                fprintf(stderr, "jobbersctl: not reloaded: mend the file first (jobbersctl edit %s).\n", argv[0]);
+                fprintf(stderr, "jobbersctl: not reloaded: correct the file first (jobbersctl edit %s).\n", argv[0]);
                 return status;
         }
         return client_new(&ctl->client, &ctl->address) < 0 ? CTL_FAILED : verb_reload(ctl, 0, NULL);

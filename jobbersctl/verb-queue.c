@@ -186,7 +186,8 @@ static void say_unserved(Ctl *ctl, const char *name) {
         for (size_t i = 0; i < json_array_size(queues); i++) {
                 const json_t *q = json_array_get(queues, i);
                 if (STREQ(ctl_str(q, "name"), name) && !ctl_true(q, "served"))
-                        fprintf(stderr, "jobbersctl: queue \"%s\" is in no role of this daemon: nothing runs from it until: jobbersctl set-role default +%s\n", name, name);
+                        fprintf(stderr, "jobbersctl: no role of this daemon includes queue \"%s\", so its tasks will not start; "
+                                "run: jobbersctl set-role %s +%s\n", name, ctl_first_role(status), name);
         }
 }
 
@@ -246,7 +247,7 @@ static int each_queue(Ctl *ctl, int argc, char **argv, const char *pattern, cons
 }
 
 int verb_pause(Ctl *ctl, int argc, char **argv) {
-        return each_queue(ctl, argc, argv, "/queues/%s/pause", "paused: what runs goes on, nothing more is started");
+        return each_queue(ctl, argc, argv, "/queues/%s/pause", "paused: its running tasks go on, no more are started");
 }
 
 int verb_resume(Ctl *ctl, int argc, char **argv) {

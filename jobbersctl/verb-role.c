@@ -74,7 +74,7 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
         for (int i = 1; i < argc; i++)
                 plus += argv[i][0] == '+';
         if (plus > 0 && plus < argc - 1) {
-                fprintf(stderr, "jobbersctl: give either all the queues of role \"%s\", or +QUEUE for those that are to be added.\n", argv[0]);
+                fprintf(stderr, "jobbersctl: give either all the queues of role \"%s\", or +QUEUE for each one to add.\n", argv[0]);
                 return CTL_USAGE;
         }
         if (plus > 0 && role_fetch(ctl, argv[0], &now) >= 0)

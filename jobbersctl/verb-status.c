@@ -195,10 +195,10 @@ static int status_daemon(Ctl *ctl) {
         printf("%s%s%s jobbersd %s - %s\n", colour(c), dot(), colour(COLOUR_NONE), ctl_str(s, "version"),
                STREQ(ctl_str(s, "mode"), "user") ? "your own task queue daemon" : "the system's task queue daemon");
         printf("     State: %s%s%s\n", colour(c),
-               restored   ? "restored from a backup: starts nothing until that is accepted, see jobbersd(8)"
-               : starting ? "starting: its launcher is away, see: systemctl status jobbers-launcher"
-               : draining ? "draining: starts nothing until: jobbersctl drain off"
-                          : "starts tasks",
+               restored   ? "restored from a backup: no task is started until you run: jobbersctl drain off (see jobbersd(8))"
+               : starting ? "not ready: cannot reach the launcher, so no task starts; see: systemctl status jobbers-launcher"
+               : draining ? "draining: no task is started until you run: jobbersctl drain off"
+                          : "ready",
                colour(COLOUR_NONE));
         printf("  Main PID: %lld\n", (long long) ctl_int(s, "pid", 0));
         printf(" State dir: %s\n", ctl_str(s, "state_dir"));

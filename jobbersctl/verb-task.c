@@ -198,14 +198,14 @@ static void on_interrupt(int sig) {
 }
 
 static void interrupt_prepare(const char *id) {
-        snprintf(interrupted, sizeof interrupted, "\njobbersctl: task %s goes on. Watch it: jobbersctl logs -f %s. End it: jobbersctl cancel %s\n", id, id, id);
+        snprintf(interrupted, sizeof interrupted, "\njobbersctl: task %s keeps running. Watch it: jobbersctl logs -f %s. End it: jobbersctl cancel %s\n", id, id, id);
         signal(SIGINT, on_interrupt);
 }
 
 /* "in 5min" for one that waits for its time. */
 static void say_scheduled(const json_t *task) {
         char when[96];
-        fprintf(stderr, "jobbersctl: the task waits for its time: %s\n", ctl_time_long(ctl_str(task, "scheduled_at"), when));
+        fprintf(stderr, "jobbersctl: the task waits for its scheduled time: %s\n", ctl_time_long(ctl_str(task, "scheduled_at"), when));
 }
 
 /* Nothing is wrong, there is just much to do. */
@@ -216,7 +216,7 @@ static void say_crowd(const json_t *status, const json_t *queue) {
                 running += ctl_int(json_array_get(roles, i), "running", 0);
                 slots += ctl_int(json_array_get(roles, i), "slots", 0);
         }
-        fprintf(stderr, "jobbersctl: the task waits for its turn: %lld wait and %lld run in queue \"%s\"; %lld of %lld slots are busy. See: jobbersctl queues\n",
+        fprintf(stderr, "jobbersctl: the task waits for its turn: %lld waiting and %lld running in queue \"%s\"; %lld of %lld slots are busy. See: jobbersctl queues\n",
                 (long long) ctl_int(queue, "waiting", 0), (long long) ctl_int(queue, "running", 0), ctl_str(queue, "name"), (long long) running,
                 (long long) slots);
 }
@@ -239,11 +239,12 @@ static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, boo
                         queue = json_array_get(queues, i);
         bool draining = ctl_true(status, "draining"), paused = ctl_true(queue, "paused"), unserved = json_is_false(json_object_get(queue, "served"));
         if (draining)
-                fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until: jobbersctl drain off\n");
+                fprintf(stderr, "jobbersctl: the daemon is draining: the task waits until you run: jobbersctl drain off\n");
         if (paused)
-                fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until: jobbersctl resume %s\n", name, name);
+                fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until you run: jobbersctl resume %s\n", name, name);
         if (unserved)
-                fprintf(stderr, "jobbersctl: queue \"%s\" is in no role of this daemon: the task waits until: jobbersctl set-role default +%s\n", name, name);
+                fprintf(stderr, "jobbersctl: no role of this daemon includes queue \"%s\", so the task will not start; "
+                        "run: jobbersctl set-role %s +%s\n", name, ctl_first_role(status), name);
         if (turn && !draining && !paused && !unserved)
                 say_crowd(status, queue);
 }

@@ -58,9 +58,9 @@ static void put_head(FILE *f, const json_t *status, int width) {
                         colour(COLOUR_NONE), (long long) running, (long long) slots, ctl_str(role, "name"));
         }
         if (ctl_true(status, "restored"))
-                fprintf(f, "%sRestored from a backup: nothing is started until that is accepted, see jobbersd(8).%s\n", colour(COLOUR_RED), colour(COLOUR_NONE));
-        if (ctl_true(status, "draining"))
-                fprintf(f, "%sDraining: nothing is started until: jobbersctl drain off%s\n", colour(COLOUR_YELLOW), colour(COLOUR_NONE));
+                fprintf(f, "%sRestored from a backup: no task is started until you run: jobbersctl drain off%s\n", colour(COLOUR_RED), colour(COLOUR_NONE));
+        else if (ctl_true(status, "draining"))
+                fprintf(f, "%sDraining: no task is started until you run: jobbersctl drain off%s\n", colour(COLOUR_YELLOW), colour(COLOUR_NONE));
 }
 
 static int by_load(const void *a, const void *b) {
@@ -127,7 +127,7 @@ static void put_frame(const Ctl *ctl, FILE *f, const Look *l, size_t queues_room
         fputc('\n', f);
         put_tasks(ctl, f, l->tasks, width);
         if (json_array_size(l->tasks) == 0)
-                fprintf(f, "No task runs.\n");
+                fprintf(f, "No task is running.\n");
         if (l->more)
                 fprintf(f, "and more: jobbersctl list --status=started\n");
 }
@@ -146,7 +146,7 @@ static int draw(Ctl *ctl) {
         if (look_fetch(ctl, height, &l) >= 0)
                 put_frame(ctl, f, &l, MAX(height / 4, (size_t) 3));
         else
-                fprintf(f, "\nIt is tried again every %s; q leaves.\n", ctl->interval == 1 ? "second" : "few seconds");
+                fprintf(f, "\nTrying again every %s; press q to leave.\n", ctl->interval == 1 ? "second" : "few seconds");
         client_errors_to(ctl->client, NULL);
         if (fclose(f) != 0)
                 return -ENOMEM;
@@ -158,7 +158,7 @@ static int live(Ctl *ctl) {
         _cleanup_screen_ Screen screen = SCREEN_INIT;
         int r = screen_open(&screen);
         if (r < 0) {
-                fprintf(stderr, "jobbersctl: this terminal cannot be drawn on: %s. One look: jobbersctl top --once\n", strerror(-r));
+                fprintf(stderr, "jobbersctl: cannot draw on this terminal: %s. To print once: jobbersctl top --once\n", strerror(-r));
                 return CTL_FAILED;
         }
         client_timeout(ctl->client, ANSWER_TIMEOUT_MSEC);

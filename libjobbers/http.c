@@ -193,7 +193,7 @@ static int unreachable(Http *h, CURLcode code) {
         case CURLE_PARTIAL_FILE:
         case CURLE_RECV_ERROR:
         case CURLE_SEND_ERROR:
-                return http_fail(h, -ECONNRESET, "the conversation with jobbersd at %s broke off", where);
+                return http_fail(h, -ECONNRESET, "the connection to jobbersd at %s broke off", where);
         default:
                 return http_fail(h, -EPROTO, "cannot talk with jobbersd at %s: %s", where, h->curl.easy_strerror(code));
         }

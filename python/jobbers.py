@@ -589,7 +589,7 @@ class Client:
             return Unreachable(f"nobody answers at {self.where}: {e.strerror}; on that host, see: systemctl status jobbersd", True)
         if isinstance(e, TimeoutError):
             return Unreachable(f"jobbersd at {self.where} did not answer in time")
-        return Unreachable(f"the conversation with jobbersd at {self.where} broke off: {e or e.__class__.__name__}")
+        return Unreachable(f"the connection to jobbersd at {self.where} broke off: {e or e.__class__.__name__}")
 
 
 def new_id():

@@ -72,7 +72,7 @@ def test_queue_outside_every_role(daemon):
     ctl = Ctl(daemon)
     ctl('set-queue', '-q', 'reports')
     status, out, err = ctl.all('submit', 'ok', '--queue=reports')
-    assert status == 0 and err == ('jobbersctl: queue "reports" is in no role of this daemon: the task waits until: '
+    assert status == 0 and err == ('jobbersctl: no role of this daemon includes queue "reports", so the task will not start; run: '
                                    'jobbersctl set-role default +reports\n')
     p = ctl.popen('run', 'ok', '--queue=reports')
     assert 'jobbersctl set-role default +reports' in p.stderr.readline()
@@ -81,11 +81,27 @@ def test_queue_outside_every_role(daemon):
     ctl('wait', out.strip())
 
 
+def test_queue_outside_every_role_that_it_serves(daemon):
+    """What it says to do helps, whatever the daemon's roles are called."""
+    ctl = Ctl(daemon)
+    ctl.daemon.stop()
+    ctl.daemon.set(role=['batch:2', 'mail:1'])
+    ctl.daemon.start()
+    hint = 'jobbersctl: no role of this daemon includes queue "%s", so %s will not start; run: jobbersctl set-role %s +%s\n'
+    ctl('set-queue', 'closed', errors=hint % ('closed', 'its tasks', 'ROLE', 'closed'))
+    ctl('set-role', '-q', 'batch')
+    ctl('set-queue', 'closed', errors=hint % ('closed', 'its tasks', 'batch', 'closed'))
+    status, out, err = ctl.all('submit', 'ok', '--queue=default')
+    assert status == 0 and err == hint % ('default', 'the task', 'batch', 'default')
+    ctl('set-role', '-q', 'batch', '+default')
+    ctl('wait', out.strip())
+
+
 def test_queue_is_paused(daemon):
     ctl = Ctl(daemon)
     ctl('pause', '-q', 'default')
     p = ctl.popen('submit', 'ok', '--wait')
-    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until: jobbersctl resume default\n'
+    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until you run: jobbersctl resume default\n'
     ctl('resume', '-q', 'default')
     assert p.wait(60) == 0
 
@@ -102,7 +118,7 @@ def test_definition_is_not_executable(daemon):
     daemon.define('broken', 'exit 0')
     os.chmod(daemon.path('libexec', 'broken'), 0o644)
     out = ctl.all('reload')
-    assert out[2] == 'jobbersctl: 1 fault in task files; what was good before stays in force. See: jobbersctl verify\n'
+    assert out[2] == 'jobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n'
     err = ctl.refused('run', 'broken', status=203)
     assert f'cannot run {daemon.path("libexec", "broken")}: Permission denied. See: jobbersctl verify' in err
     # and where the file cannot be used at all
@@ -121,7 +137,7 @@ def test_tokens(ctl, tmp_path):
         f'jobbersctl: cannot read the token in {missing}: No such file or directory. Name one that you can read with --token-file=.')
     wrong = tmp_path / 'token'
     wrong.write_text('0' * 64 + '\n')
-    assert 'the token is not the one' in ctl.refused('list', host, f'--token-file={wrong}')
+    assert 'the token is wrong (jobbersd reads its token file at start; restart it after changing the file)' in ctl.refused('list', host, f'--token-file={wrong}')
 
 
 def test_hosts(ctl):
@@ -140,12 +156,12 @@ def test_not_jobbersd(tmp_path):
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(path)
         s.listen()
-        for answer, sentence in ((b'hello\r\n', 'broke off: that is not how jobbersd answers'), (b'', 'broke off: it hung up'),
+        for answer, sentence in ((b'hello\r\n', 'broke off: the answer is not valid'), (b'', 'broke off: it closed the connection'),
                                  (b'HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno', 'is not jobbersd, or is broken (HTTP status 500)'),
-                                 (b'HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{', 'broke off: it hung up'),
-                                 (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 'that is not how jobbersd answers')):
+                                 (b'HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{', 'broke off: it closed the connection'),
+                                 (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 'broke off: the answer is not valid')):
             p = Ctl(JOBBERS_SOCKET=path).popen('status')
-            for _ in range(2 if 'hung up' in sentence else 1):          # might be a restart: asked once more
+            for _ in range(2 if 'closed' in sentence else 1):          # might be a restart: asked once more
                 c, _ = s.accept()
                 c.recv(65536)
                 c.sendall(answer)

@@ -62,7 +62,7 @@ def test_ctrl_c_leaves_the_task(ctl):
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=60)
     assert p.returncode == -signal.SIGINT
-    assert f'task {task} goes on' in err and f'jobbersctl cancel {task}' in err
+    assert f'task {task} keeps running' in err and f'jobbersctl cancel {task}' in err
     assert ctl.daemon.status(task)['status'] == 'started'
     ctl.daemon.gate.open()
     ctl('wait', task)
@@ -98,7 +98,7 @@ def test_why_it_waits(daemon):
     ctl = Ctl(daemon)
     ctl('pause', '-q', 'default')
     p = ctl.popen('run', 'ok')
-    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until: jobbersctl resume default\n'
+    assert p.stderr.readline() == 'jobbersctl: queue "default" is paused: the task waits until you run: jobbersctl resume default\n'
     ctl('resume', '-q', 'default')
     assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
 
@@ -106,14 +106,14 @@ def test_why_it_waits(daemon):
     task = ctl.submit('hold')
     daemon.box.line()
     p = ctl.popen('run', 'ok')
-    assert p.stderr.readline() == ('jobbersctl: the task waits for its turn: 1 wait and 1 run in queue "default"; 1 of 8 slots are busy. '
+    assert p.stderr.readline() == ('jobbersctl: the task waits for its turn: 1 waiting and 1 running in queue "default"; 1 of 8 slots are busy. '
                                    'See: jobbersctl queues\n')
     daemon.gate.open()
     assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
     ctl('wait', task)
 
     p = ctl.popen('run', 'ok', '--at=+1h')
-    assert re.match(r'jobbersctl: the task waits for its time: \w+ [-0-9]+ [:0-9]+ \S+; in (1h|59min)', p.stderr.readline())
+    assert re.match(r'jobbersctl: the task waits for its scheduled time: \w+ [-0-9]+ [:0-9]+ \S+; in (1h|59min)', p.stderr.readline())
     p.terminate()
     p.communicate(timeout=60)
 

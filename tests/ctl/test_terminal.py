@@ -148,7 +148,7 @@ def test_top_survives_the_daemon(open_terminal, daemon, tmp_path):
         t.until('0 running')
         daemon.stop()
         t.until('jobbersd is not running')
-        assert 'It is tried again every second; q leaves.' in t.screen()
+        assert 'Trying again every second; press q to leave.' in t.screen()
         daemon.start()
         t.until('0 running')
         t.type('q')

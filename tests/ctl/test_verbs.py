@@ -68,7 +68,7 @@ def test_list(ctl, daemon):
     held = ctl.submit('progress')
     daemon.box.line()
     waits = ctl.submit('ok', '--at=+1h')
-    ctl('set-queue', 'closed', errors='jobbersctl: queue "closed" is in no role of this daemon: nothing runs from it until: '
+    ctl('set-queue', 'closed', errors='jobbersctl: no role of this daemon includes queue "closed", so its tasks will not start; run: '
         'jobbersctl set-role default +closed\n')
     ctl('pause', 'closed')
     stuck = ctl.all('submit', 'ok', '--queue=closed')[1].strip()
@@ -135,7 +135,7 @@ def test_status_of_a_running_task(ctl):
 
 def test_status_of_the_daemon(ctl):
     out = ctl('status')
-    for part in ('jobbersd ', 'State: starts tasks', f'Main PID: {ctl.daemon.process.pid}', ctl.daemon.path('state'), 'of 8 slots busy, role default',
+    for part in ('jobbersd ', 'State: ready\n', f'Main PID: {ctl.daemon.process.pid}', ctl.daemon.path('state'), 'of 8 slots busy, role default',
                  'QUEUE', 'default'):
         assert part in out, part
     assert ctl.json('status')['pid'] == ctl.daemon.process.pid
@@ -169,7 +169,7 @@ def test_cancel(ctl):
     a, b = ctl.submit('ok', '--at=+1h'), ctl.submit('ok', '--at=+1h')
     ctl('cancel', a)
     assert ctl.daemon.status(a)['status'] == 'cancelled'
-    assert ctl('cancel', '--task=ok', '--status=scheduled', '--dry-run') == '1 task would be meant.\n'
+    assert ctl('cancel', '--task=ok', '--status=scheduled', '--dry-run') == '1 task matches (dry run, nothing changed).\n'
     assert ctl('cancel', '--task=ok', '--status=scheduled') == '1 task.\n'
     assert ctl.daemon.status(b)['status'] == 'cancelled'
 
@@ -180,7 +180,7 @@ def test_resubmit(ctl):
     ctl('resubmit', task)
     ctl('wait', task, status=1)
     assert len(ctl.json('status', task)['attempts']) == 2
-    assert ctl('resubmit', '--task=exit', '--dry-run').endswith('would be meant.\n')
+    assert re.fullmatch(r'\d+ tasks? match(es)? \(dry run, nothing changed\)\.\n', ctl('resubmit', '--task=exit', '--dry-run'))
 
 
 def test_dlq(daemon):
@@ -206,7 +206,7 @@ def test_dlq(daemon):
 
 def test_queues(daemon):
     ctl = Ctl(daemon)
-    hint = 'jobbersctl: queue "reports" is in no role of this daemon: nothing runs from it until: jobbersctl set-role default +reports\n'
+    hint = 'jobbersctl: no role of this daemon includes queue "reports", so its tasks will not start; run: jobbersctl set-role default +reports\n'
     assert ctl('set-queue', 'reports', 'max_concurrent=2', 'rate=5/10minute', 'memory_max=1G', errors=hint) == 'Queue reports made.\n'
     assert ctl('set-queue', 'reports', 'cpu_quota=150%', 'cpu_weight=50', 'tasks_max=99', '-q') == ''
     q = ctl.json('queues', 'reports')
@@ -261,7 +261,7 @@ def test_reload(daemon):
     assert ctl('reload') == f'{before + 1} definitions in force.\n'
     ctl('run', 'fresh')
     daemon.file('fresh.task', '[Task]\nName=fresh\nVersion=1\n')
-    out = ctl('reload', errors='jobbersctl: 1 fault in task files; what was good before stays in force. See: jobbersctl verify\n')
+    out = ctl('reload', errors='jobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n')
     assert out == f'{before + 1} definitions in force.\n'
 
 
@@ -277,7 +277,7 @@ def test_verify_and_cat_and_edit_need_no_daemon(tmp_path):
     bad.write_text('[Task]\nName=bad\nVersion=one\nExecStart=/bin/true\n')
     status, out, err = ctl.all('verify', '--user', str(bad))
     assert status == 1 and f'{bad}:3:' in err
-    assert 'the editor gave up' in ctl.refused('edit', '--user', 'mine')
+    assert 'the editor ended with an error' in ctl.refused('edit', '--user', 'mine')
 
 
 def test_edit_reloads():
@@ -311,14 +311,14 @@ def test_drain(daemon):
     ctl = Ctl(daemon)
     task = ctl.submit('hold')
     daemon.box.line()
-    assert ctl('drain') == 'Nothing more is started; 1 task still running. To start tasks again: jobbersctl drain off\n'
+    assert ctl('drain') == 'No more tasks are started; 1 task still running. To start tasks again: jobbersctl drain off\n'
     assert 'draining' in ctl('status')
     waiting = ctl.popen('drain', '--wait')
     daemon.gate.open()
-    assert waiting.communicate(timeout=60)[0].startswith('Nothing runs any more') and waiting.returncode == 0
+    assert waiting.communicate(timeout=60)[0] == 'No task is running, and none is started until you run: jobbersctl drain off\n' and waiting.returncode == 0
     assert ctl.json('status', task)['status'] == 'completed'
     status, out, err = ctl.all('submit', 'ok', '--queue=default')
-    assert status == 0 and 'draining: the task waits until: jobbersctl drain off' in err
+    assert status == 0 and 'draining: the task waits until you run: jobbersctl drain off' in err
     assert ctl('drain', 'off') == 'Tasks are started again.\n'
     ctl('wait', out.strip())
 
