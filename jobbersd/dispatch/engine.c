@@ -359,6 +359,8 @@ int engine_turn(Engine *e) {
                 if (r < 0)
                         (void) engine_spoil(e, r);
                 bool failing = e->spoiled < 0;
+                if (!failing)
+                        run_prepare_launches(e);
                 r = turn_commit(e, &worked);
                 if (r < 0)
                         return r;

@@ -43,8 +43,8 @@ typedef struct Queue {
 } Queue;
 
 typedef enum RunState {
-        RUN_STARTING,                   /* `started` is staged; launched after the commit */
-        RUN_ALIVE,                      /* handed to the launcher */
+        RUN_STARTING,                   /* `started` is staged; its gate opens after the commit */
+        RUN_ALIVE,                      /* its gate was opened */
         RUN_ENDED,                      /* its end is known, not yet staged */
         RUN_SETTLED,                    /* outcome staged; gone after the commit */
 } RunState;
@@ -175,6 +175,7 @@ int run_ask_stop(Engine *e, Run *run, StopReason reason);       /* commits the r
 void run_ended(Engine *e, Run *run, LaunchEnd end, int error, const char *sentence, ExitRecord *record);
 int run_settle_all(Engine *e);          /* stages the outcomes of what has ended */
 int run_flush_notes(Engine *e);
+void run_prepare_launches(Engine *e);   /* supervisors come up while the commit is under way, and wait at their gates */
 void run_effects_launch(Engine *e);
 void run_effects_stop(Engine *e);
 void run_effects_settled(Engine *e);

@@ -387,9 +387,9 @@ int run_settle_all(Engine *e) {
         return 0;
 }
 
-/* ── after the commit ── */
+/* ── before the commit ── */
 
-void run_effects_launch(Engine *e) {
+void run_prepare_launches(Engine *e) {
         LIST_FOREACH(l, &e->launching) {
                 Run *run = CONTAINER_OF(l, Run, link);
                 LaunchStart start = {
@@ -400,6 +400,16 @@ void run_effects_launch(Engine *e) {
                         .definition = run->definition,
                         .parameters = run->task.parameters ? run->task.parameters : "{}",
                 };
+                run->end_error = launch_start(e->launch, &start, run, &run->launch);
+                free(TAKE_PTR(run->task.parameters));
+        }
+}
+
+/* ── after the commit ── */
+
+void run_effects_launch(Engine *e) {
+        LIST_FOREACH(l, &e->launching) {
+                Run *run = CONTAINER_OF(l, Run, link);
                 link_remove(l);
                 CounterSeries *c = counters_get(&e->counters, run->task.queue, run->task.name, run->task.version);
                 if (c) {
@@ -408,10 +418,10 @@ void run_effects_launch(Engine *e) {
                                 histogram_add(&c->waiting, run->waited);
                 }
                 run->state = RUN_ALIVE;
-                int r = launch_start(e->launch, &start, run, &run->launch);
-                free(TAKE_PTR(run->task.parameters));
-                if (r < 0) {
-                        run_ended(e, run, LAUNCH_END_REFUSED, -EAGAIN, strerror(-r), NULL);
+                if (run->launch)
+                        launch_go(run->launch);
+                else {
+                        run_ended(e, run, LAUNCH_END_REFUSED, -EAGAIN, strerror(-run->end_error), NULL);
                         e->hold_until = clock_boot() + HOLD_USEC;
                 }
         }
@@ -451,6 +461,8 @@ int run_rollback(Engine *e) {
         LIST_FOREACH(l, &e->launching) {
                 Run *run = CONTAINER_OF(l, Run, link);
                 run_unrate(run);
+                if (run->launch)
+                        run->launch = launch_abandon(run->launch);
                 run_free(e, run);
         }
         LIST_FOREACH(l, &e->settled) {

@@ -80,13 +80,18 @@ static int channel_send(LaunchAttempt *a, const char *line) {
         return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : 0;
 }
 
-void attempt_go(LaunchAttempt *a) {
-        if (a->go || a->state != ATTEMPT_STARTING)
+static void attempt_go(LaunchAttempt *a) {
+        if (a->go || !a->placed || !a->committed || a->state != ATTEMPT_STARTING)
                 return;
         /* The first datagram in a fresh socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
         if (channel_send(a, "GO=1\n") < 0)
                 (void) shutdown(a->channel, SHUT_WR);
         a->go = true;
+}
+
+void attempt_placed(LaunchAttempt *a) {
+        a->placed = true;
+        attempt_go(a);
 }
 
 void attempt_send_stop(LaunchAttempt *a) {
@@ -148,6 +153,8 @@ void attempt_refused(LaunchAttempt *a, int error, const char *sentence) {
 void attempt_connection_lost(LaunchAttempt *a) {
         if (a->state != ATTEMPT_STARTING)
                 return;
+        if (a->request)
+                a->placed = false;
         if (a->request && a->go) {
                 /* The gate is open, but the next launcher might work with scopes, which need it shut: begin anew. */
                 a->request = launch_request_free(a->request);
@@ -361,6 +368,15 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
         launch_request_put(l, q);
         *ret = a;
         return 0;
+}
+
+void launch_go(LaunchAttempt *a) {
+        a->committed = true;
+        attempt_go(a);
+}
+
+LaunchAttempt *launch_abandon(LaunchAttempt *a) {
+        return attempt_free(a);         /* the end of its channel sends the supervisor away; a late refusal finds nobody */
 }
 
 pid_t launch_attempt_pid(const LaunchAttempt *a) {

@@ -66,7 +66,9 @@ struct LaunchAttempt {
         usec_t retry_delay;
         Request *request;               /* start: while it is queued; kill: until it is answered */
         uint32_t start_cookie;          /* 0: not sent */
-        bool go;                        /* the gate was opened */
+        bool placed;                    /* it is where it is to run, or will be by itself: in no scope, or in the right one */
+        bool committed;                 /* launch_go */
+        bool go;                        /* the gate was opened, for which it takes both */
         bool seen;                      /* it said something: it did run */
         bool stranger;                  /* who listens on `control` is not it */
         bool damaged;                   /* its record cannot be read */
@@ -94,7 +96,7 @@ char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, cha
 LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *data);
 LaunchAttempt *attempt_free(LaunchAttempt *a);          /* returns NULL */
 void attempt_ended(LaunchAttempt *a, LaunchEnd end);    /* to be told from the loop */
-void attempt_go(LaunchAttempt *a);
+void attempt_placed(LaunchAttempt *a);
 void attempt_refused(LaunchAttempt *a, int error, const char *sentence);
 void attempt_connection_lost(LaunchAttempt *a);         /* to the launcher */
 int attempt_watch_channel(LaunchAttempt *a, int channel);       /* takes it */

@@ -64,9 +64,9 @@ static int request_send(Launch *l, Request *q) {
         int fds[2] = { q->parameters, q->channel };
         bool is_start = q->body.verb == LAUNCHER_START;
 
-        /* The gate is opened before the supervisor exists: one wakeup less for every task. A scope has to be made first. */
+        /* Where nothing else is to be waited for, the gate may be open before the supervisor exists. A scope has to be made first. */
         if (is_start && !(l->flags & LAUNCHER_HOLDS_SCOPE))
-                attempt_go(q->attempt);
+                attempt_placed(q->attempt);
         int r = fd_send(l->sock, &q->body, sizeof q->body, fds, is_start ? 2 : 0, MSG_DONTWAIT);
         if (r < 0)
                 return r;
@@ -177,7 +177,7 @@ static void on_reply(Launch *l, const LauncherReply *reply) {
                         if (reply->result < 0)
                                 attempt_refused(a, reply->result, reply->text);
                         else
-                                attempt_go(a);
+                                attempt_placed(a);
                         break;
                 }
                 return;

@@ -54,9 +54,14 @@ typedef struct LaunchStart {
         const char *parameters;                 /* JSON text */
 } LaunchStart;
 
-/* Begins an attempt whose `started` is committed. The outcome comes by on_ended, failures of every kind included, so that callers have
- * one path; -errno (nothing was begun) only without memory or descriptors. */
+/* Prepares an attempt whose `started` is staged: its supervisor comes up and waits at its gate while the commit is under way. -errno (nothing was
+ * begun) only without memory or descriptors. */
 int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret);
+/* `started` is committed: the gate opens as soon as the supervisor is in its place. The outcome comes by on_ended, failures of every kind
+ * included, so that callers have one path. */
+void launch_go(LaunchAttempt *a);
+/* `started` is not committed: nothing is run, on_ended is not called. Returns NULL. */
+LaunchAttempt *launch_abandon(LaunchAttempt *a);
 /* Finds out what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who it is
  * (wire.h), or, when nobody is there, gathers the evidence. Always ends in on_ended sooner or later, never before returning; `adopted`
  * tells whether it lives. */

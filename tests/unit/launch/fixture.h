@@ -201,8 +201,9 @@ static inline LaunchAttempt *start(Fixture *f) {
         f->in_verb = true;
         assert_int_equal(launch_start(f->launch, &(LaunchStart) { .task_id = &f->id, .attempt = 1, .retry_attempt = 0, .queue = "mail",
                                                                   .definition = &d, .parameters = "{\"who\": \"world\"}" }, f, &a), 0);
-        f->in_verb = false;
         assert_non_null(a);
+        launch_go(a);
+        f->in_verb = false;
         return a;
 }
 static inline void stop(Fixture *f, LaunchAttempt *a, StopReason reason) {
