@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "jobbers-run/cgroup-keep.h"
+#include "jobbers-run/keep-name.h"
 
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
 #define KEEPER "keeper"         /* where the process goes that keeps another unit's subtree */
@@ -209,7 +209,7 @@ static void leftovers_remove(const CgroupBase *b, int attempts_fd) {
         }
         for (struct dirent *e; (e = readdir(d));)
                 if (e->d_type == DT_DIR && e->d_name[0] != '.' && faccessat(attempts_fd, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
-                    !cgroup_keep_is_used(e->d_name))
+                    keep_name_is_used(e->d_name) <= 0)
                         (void) unlinkat(b->fd, e->d_name, AT_REMOVEDIR);
         closedir(d);
 }

@@ -1,14 +1,11 @@
-/* cgroup-keep.c: named after its supervisor, by number and start time, so that no name is ever used twice: a `kill` that comes late finds
- * nothing, and not somebody else's attempt. */
+/* cgroup-keep.c: named after its supervisor (keep-name.h): a `kill` that comes late finds nothing, and not somebody else's attempt. */
 #include "jobbers-run/cgroup-keep.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/process.h"
 
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
         if (k->fd >= 0)
@@ -17,17 +14,16 @@ int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base) {
         cgroup_keep_done(k, base);
         if (k->name[0])
                 return -EBUSY;
-        unsigned long long start_time = process_start_time(0);
-        if (start_time == 0)
-                return -EAGAIN;         /* no descriptors, for example */
-        snprintf(k->name, sizeof k->name, "s%d-%llu", (int) getpid(), start_time);
+        int r = keep_name_make(k->name);
+        if (r < 0)
+                return r;
         if (mkdirat(base->fd, k->name, 0755) < 0) {
-                int r = -errno;
+                r = -errno;
                 k->name[0] = '\0';
                 return r;
         }
         k->fd = openat(base->fd, k->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int r = k->fd < 0 ? -errno : cgroup_open_events(k->fd);
+        r = k->fd < 0 ? -errno : cgroup_open_events(k->fd);
         if (r < 0) {
                 cgroup_keep_done(k, base);
                 return r;
@@ -41,10 +37,4 @@ void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base) {
         k->fd = fd_close(k->fd);
         if (k->name[0] && cgroup_remove(base->fd, k->name) >= 0)
                 k->name[0] = '\0';
-}
-
-bool cgroup_keep_is_used(const char *name) {
-        unsigned long long start_time;
-        int pid;
-        return sscanf(name, "s%d-%llu", &pid, &start_time) == 2 && process_start_time((pid_t) pid) == start_time;
 }

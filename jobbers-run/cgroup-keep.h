@@ -4,12 +4,11 @@
 #pragma once
 
 #include "jobbers-run/cgroup.h"
-
-#define CGROUP_KEEP_NAME_MAX 36
+#include "jobbers-run/keep-name.h"
 
 typedef struct CgroupKeep {
         int fd, events_fd;              /* -1: there is none */
-        char name[CGROUP_KEEP_NAME_MAX];
+        char name[KEEP_NAME_MAX];
 } CgroupKeep;
 
 #define CGROUP_KEEP_INIT ((CgroupKeep) { .fd = -1, .events_fd = -1 })
@@ -18,5 +17,3 @@ typedef struct CgroupKeep {
 int cgroup_keep_take(CgroupKeep *k, const CgroupBase *base);
 /* Removes it; what cannot be removed now is tried again at the next take or done. */
 void cgroup_keep_done(CgroupKeep *k, const CgroupBase *base);
-/* True for the name of one whose supervisor lives: empty as it may be, it is not left over. */
-bool cgroup_keep_is_used(const char *name);

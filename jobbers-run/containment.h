@@ -7,6 +7,7 @@
  * Common to all: the supervisor is a child subreaper and parent of the main process. */
 #pragma once
 
+#include "jobbers-run/attempt-dir.h"
 #include "jobbers-run/cgroup.h"
 #include "jobbers-run/child.h"
 #include "jobbers-run/job.h"

@@ -1,6 +1,7 @@
 /* environment.h: a task's environment, from scratch (SPEC 4). */
 #pragma once
 
+#include "jobbers-run/attempt-dir.h"
 #include "jobbers-run/job.h"
 
 /* NULL-terminated, freed with strv_free. -errno with a sentence in *ret_sentence when an EnvironmentFile= cannot be read. */

@@ -10,6 +10,7 @@
 struct ContainmentDriver;
 struct CgroupBase;
 struct CgroupKeep;
+struct AttemptKeep;
 
 typedef enum OutputKind {
         OUTPUT_FILE,            /* log_dir/ID.log, capped */
@@ -26,6 +27,7 @@ typedef struct Job {
         const struct ContainmentDriver *driver;
         const struct CgroupBase *cgroup_base;   /* NULL without one */
         struct CgroupKeep *cgroup_keep;         /* where the supervisor may take another attempt; borrowed, NULL without */
+        struct AttemptKeep *dir_keep;           /* the same */
         Ulid task_id;
         unsigned attempt, retry_attempt;
         char queue[NAME_LEN_MAX + 1];

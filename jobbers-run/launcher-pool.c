@@ -188,7 +188,7 @@ void pool_forked(Launcher *l, int child_sock, bool success) {
         }
 }
 
-void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep) {
+void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *cgroup_keep, AttemptKeep *dir_keep) {
         for (;;) {
                 Order order;
                 _cleanup_free_ char *sentence = NULL;
@@ -205,7 +205,8 @@ void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep) {
                         return;
                 job.spare = order.spare;
                 job.idle = idle;
-                job.cgroup_keep = keep;
+                job.cgroup_keep = cgroup_keep;
+                job.dir_keep = dir_keep;
                 if (!supervisor_run(&job))
                         return;
         }

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "jobbers-run/attempt-dir.h"
 #include "jobbers-run/cgroup-keep.h"
 #include "jobbers-run/containment.h"
 #include "jobbers-run/place.h"
@@ -84,7 +85,7 @@ int pool_add(Launcher *l, _Atomic bool **ret_idle);
 /* The parent's part after the fork. */
 void pool_forked(Launcher *l, int child_sock, bool success);
 /* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
-void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *keep);
+void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *cgroup_keep, AttemptKeep *dir_keep);
 
 /* launcher-spare.c */
 uint32_t spare_take(Launcher *l);                       /* its number, 0 when there is none */

@@ -127,15 +127,19 @@ int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *
 }
 
 static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock, _Atomic bool *idle) {
-        CgroupKeep keep = CGROUP_KEEP_INIT;
+        CgroupKeep cgroup_keep = CGROUP_KEEP_INIT;
+        AttemptKeep dir_keep = ATTEMPT_KEEP_INIT;
         launcher_close_fds(l);
         supervisor_prepare();
         job->idle = idle;
-        if (idle)
-                job->cgroup_keep = &keep;
+        if (idle) {
+                job->cgroup_keep = &cgroup_keep;
+                job->dir_keep = &dir_keep;
+        }
         if (supervisor_run(job))
-                pool_work(l, pool_sock, idle, &keep);
-        cgroup_keep_done(&keep, &l->base);
+                pool_work(l, pool_sock, idle, &cgroup_keep, &dir_keep);
+        attempt_keep_done(&dir_keep, &l->place);
+        cgroup_keep_done(&cgroup_keep, &l->base);
         process_leave(0);
 }
 

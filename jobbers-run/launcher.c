@@ -311,6 +311,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         r = place_open(&l->place, settings, &l->daemon);
         if (r < 0)
                 return r;
+        attempt_keep_sweep(&l->place);
         limits_reset();
         r = sd_event_new(&l->event);
         if (r < 0)
@@ -357,6 +358,7 @@ static void base_leave(Launcher *l) {
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
         pool_close(l);
+        attempt_keep_sweep(&l->place);
         spares_clear(l);
         base_leave(l);
         scopes_free(l->scopes);

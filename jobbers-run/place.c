@@ -1,20 +1,17 @@
-/* place.c: the directories of attempts and records, and what is made in them for one attempt. See place.h for whom they are safe from. */
+/* place.c: the directories of attempts, records and logs. See place.h for whom they are safe from. */
 #include "jobbers-run/place.h"
 
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "jobbers-run/notify.h"
 
 #define SHM "/dev/shm"
 
@@ -182,152 +179,4 @@ char *place_key(const Ulid *id, unsigned attempt, char buf[static PLACE_KEY_MAX]
         char id_text[ULID_STR_MAX];
         snprintf(buf, PLACE_KEY_MAX, "%s.%u", ulid_format(id, id_text), attempt);
         return buf;
-}
-
-/* ── one attempt ── */
-
-/* Has this attempt run already? */
-static bool record_exists(const Place *p, const char *key) {
-        char started[PLACE_KEY_MAX + 16];
-        snprintf(started, sizeof started, "%s.started", key);
-        return faccessat(p->records_fd, started, F_OK, 0) >= 0 || faccessat(p->records_fd, key, F_OK, 0) >= 0;
-}
-
-static int directory_make(AttemptDir *d) {
-        if (mkdirat(d->place->attempts_fd, d->key, 0711) < 0) {
-                if (errno != EEXIST)
-                        return -errno;
-                /* Nobody can be at work in it: the lock kept this start back until all earlier ones had left or begun (wire.h, ORDER). */
-                if (record_exists(d->place, d->key))
-                        return -EEXIST;
-                int r = fd_remove_tree_at(d->place->attempts_fd, d->key);
-                if (r < 0)
-                        return r;
-                if (mkdirat(d->place->attempts_fd, d->key, 0711) < 0)
-                        return -errno;
-        }
-        d->made = true;
-        d->fd = openat(d->place->attempts_fd, d->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (d->fd < 0 || mkdirat(d->fd, "work", 0700) < 0)
-                return -errno;
-        d->work_fd = openat(d->fd, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return d->work_fd < 0 ? -errno : 0;
-}
-
-static int parameters_make(AttemptDir *d, int from) {
-        _cleanup_close_ int to = -1;
-        struct stat st;
-        off_t offset = 0;
-
-        /* Looked at by the launcher, but its sender may hold it still, and make it grow. */
-        if (fstat(from, &st) < 0)
-                return -errno;
-        if ((uint64_t) st.st_size > d->place->max_parameters)
-                return -EFBIG;
-        to = openat(d->work_fd, "parameters", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-        if (to < 0)
-                return -errno;
-        while (offset < st.st_size) {
-                ssize_t n = sendfile(to, from, &offset, (size_t) (st.st_size - offset));
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : -EIO;
-        }
-        d->parameters_fd = openat(d->work_fd, "parameters", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        return d->parameters_fd < 0 ? -errno : 0;
-}
-
-/* Bound below the present directory, the attempt's own, so that no directory above it matters. The mode is set before there is a file. */
-static int socket_bind_here(int type, const char *name, mode_t mode) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || fchmod(fd, mode) < 0)
-                return -errno;
-        snprintf(address.sun_path, sizeof address.sun_path, "%s", name);
-        if (bind(fd, (struct sockaddr *) &address, sizeof address) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
-static int notify_make(AttemptDir *d) {
-        const int on = 1;
-        /* "ADDRESS/ID.n/work/notify" and its NUL must fit where the task's sd_notify() puts it. */
-        d->notify_abstract = strlen(d->place->attempt_dir) + strlen(d->key) + strlen("//work/notify") >= sizeof(((struct sockaddr_un *) 0)->sun_path);
-        if (d->notify_abstract) {
-                struct sockaddr_un address = { .sun_family = AF_UNIX };
-                int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "jobbers/%d/%s/notify", (int) getpid(), d->key);
-                d->notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-                if (d->notify_fd < 0 ||
-                    bind(d->notify_fd, (struct sockaddr *) &address, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n)) < 0)
-                        return -errno;
-        } else {
-                d->notify_fd = socket_bind_here(SOCK_DGRAM, "work/notify", 0777);
-                if (d->notify_fd < 0)
-                        return d->notify_fd;
-        }
-        return setsockopt(d->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ? -errno : 0;
-}
-
-int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, int parameters_fd, uid_t uid, gid_t gid) {
-        int r;
-        *d = ATTEMPT_DIR_INIT;
-        d->place = place;
-        snprintf(d->key, sizeof d->key, "%s", key);
-        r = directory_make(d);
-        if (r < 0)
-                return r;
-        r = parameters_make(d, parameters_fd);
-        if (r < 0)
-                return r;
-        /* The supervisor's working directory means nothing else; the task gets its own. */
-        if (fchdir(d->fd) < 0)
-                return -errno;
-        r = notify_make(d);
-        if (r < 0)
-                return r;
-        /* Given away only when everything is in it. */
-        if (place->privileged && fchown(d->work_fd, uid, gid) < 0)
-                return -errno;
-        d->control_fd = socket_bind_here(SOCK_SEQPACKET, "control", 0660);
-        if (d->control_fd < 0)
-                return d->control_fd;
-        return listen(d->control_fd, 16) < 0 ? -errno : 0;
-}
-
-char *attempt_dir_notify_address(const AttemptDir *d) {
-        return d->notify_abstract ? str_new("@jobbers/%d/%s/notify", (int) getpid(), d->key)
-                                  : str_new("%s/%s/work/notify", d->place->attempt_dir, d->key);
-}
-
-int attempt_dir_set_cgroup(AttemptDir *d, const char *path) {
-        return symlinkat(path, d->fd, "cgroup") < 0 ? -errno : 0;
-}
-
-int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time) {
-        char text[64];
-        snprintf(text, sizeof text, "%d %llu", (int) pid, start_time);
-        return symlinkat(text, d->fd, "init") < 0 ? -errno : 0;
-}
-
-void attempt_dir_remove(AttemptDir *d) {
-        d->control_fd = fd_close(d->control_fd);
-        d->clean = d->notify_fd < 0 || notify_finish(d->notify_fd);
-        d->notify_fd = d->clean ? fd_close(d->notify_fd) : -1;
-        d->parameters_fd = fd_close(d->parameters_fd);
-        if (d->made) {
-                /* Mostly it holds just what we made ourselves; whatever else there is takes the long way. */
-                static const char *const work[] = { "parameters", "notify", "result" };
-                static const char *const own[] = { "control", "cgroup" };
-                for (size_t i = 0; d->work_fd >= 0 && i < ARRAY_SIZE(work); i++)
-                        (void) unlinkat(d->work_fd, work[i], 0);
-                for (size_t i = 0; d->fd >= 0 && i < ARRAY_SIZE(own); i++)
-                        (void) unlinkat(d->fd, own[i], 0);
-                if (d->fd < 0 || (unlinkat(d->fd, "work", AT_REMOVEDIR) < 0 && errno != ENOENT) ||
-                    unlinkat(d->place->attempts_fd, d->key, AT_REMOVEDIR) < 0)
-                        (void) fd_remove_tree_at(d->place->attempts_fd, d->key);
-                d->made = false;
-        }
-        d->work_fd = fd_close(d->work_fd);
-        d->fd = fd_close(d->fd);
 }

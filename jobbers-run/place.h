@@ -29,28 +29,3 @@ void place_close(Place *p);
 int place_lock_open(const Place *p);
 
 char *place_key(const Ulid *id, unsigned attempt, char buf[static PLACE_KEY_MAX]);
-
-/* One attempt's own directory and files. */
-typedef struct AttemptDir {
-        const Place *place;
-        char key[PLACE_KEY_MAX];
-        int fd, work_fd;
-        int control_fd, notify_fd, parameters_fd;       /* listening; bound; read-only, for standard input */
-        bool made;
-        bool clean;                                     /* after attempt_dir_remove: nothing that a task passed is left in this process */
-        bool notify_abstract;                           /* the path is too long for a socket address */
-} AttemptDir;
-
-#define ATTEMPT_DIR_INIT ((AttemptDir) { .fd = -1, .work_fd = -1, .control_fd = -1, .notify_fd = -1, .parameters_fd = -1 })
-
-/* Makes the directory with all in it (wire.h, FILES); parameters are copied from the descriptor. A directory left behind by a supervisor
- * that was killed at its gate is replaced. -EEXIST: a record says that this attempt has run already, nothing was touched. */
-int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, int parameters_fd, uid_t uid, gid_t gid);
-/* What NOTIFY_SOCKET says. */
-char *attempt_dir_notify_address(const AttemptDir *d);
-/* The text of the symlink `cgroup`. */
-int attempt_dir_set_cgroup(AttemptDir *d, const char *path);
-/* The text of the symlink `init`. */
-int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time);
-/* Closes, and removes the directory if attempt_dir_make made it. */
-void attempt_dir_remove(AttemptDir *d);

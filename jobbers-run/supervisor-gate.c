@@ -68,7 +68,7 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
         place_key(&j->task_id, j->attempt, key);
         for (;;) {
                 free(TAKE_PTR(*ret_sentence));
-                r = attempt_dir_make(&s->dir, j->place, key, j->parameters_fd, j->user->uid, j->user->gid);
+                r = attempt_dir_make(&s->dir, j->place, key, j->dir_keep, j->parameters_fd, j->user->uid, j->user->gid);
                 if (r == -EEXIST)
                         return r;
                 if (r < 0 && !error_passes(r))

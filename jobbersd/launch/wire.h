@@ -5,7 +5,7 @@
  * LAUNCHER → DAEMON: a LauncherReply. First of all, unasked, a `hello` reply: what this launcher can hold (see flags).
  *
  * The launcher answers `start` only when it has something to say: a refusal (result < 0), or in scope mode that the scope holds the
- * supervisor (result 0). In subprocess mode a start that succeeds is silent: the daemon has queued GO in the channel beforehand.
+ * supervisor (result 0). In subprocess mode a start that succeeds is silent. A start is sent before `started` is committed; GO follows the commit.
  * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which comes with every task. What is
  * lost with a connection is found by the sweep that follows the next hello.
  *
@@ -28,10 +28,11 @@
  *     control                    SOCK_SEQPACKET listener, 0660
  *     cgroup                     symlink whose text is the absolute path of the attempt's cgroup (absent without one)
  *     init                       symlink whose text is "PID STARTTIME" of the first process of the attempt's PID namespace, where that holds it
+ *     notify                     NOTIFY_SOCKET, datagrams; 0600, the task's uid
  *     work/                      0700, the task's uid
  *       parameters               0444, the launcher's uid: JOBBERS_PARAMETERS, and standard input
- *       notify                   NOTIFY_SOCKET, datagrams
  *       result                   JOBBERS_RESULT, made by the task
+ *   attempt_dir/sPID-STARTTIME/  such a directory whose supervisor waits for its next attempt
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former
  *   record_dir/spare.k           one that was forgotten, to become the next ID.n.started by rename

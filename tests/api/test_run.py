@@ -205,7 +205,7 @@ def test_environment_is_exactly_this(anywhere):
         'JOBBERS_RETRY_ATTEMPT': '2', 'JOBBERS_PARAMETERS': a.dir + '/work/parameters', 'JOBBERS_RESULT': a.dir + '/work/result',
         'NOTIFY_SOCKET': env['NOTIFY_SOCKET'],
     }
-    assert env['NOTIFY_SOCKET'] == a.dir + '/work/notify' or env['NOTIFY_SOCKET'].startswith('@')
+    assert env['NOTIFY_SOCKET'] == a.dir + '/notify' or env['NOTIFY_SOCKET'].startswith('@')
     assert seen['fds'] == [0, 1, 2]
     assert seen['uid'] == [user.pw_uid] * 3 and seen['gid'] == [user.pw_gid] * 3
     assert seen['cwd'] == '/' and seen['umask'] == 0o022
@@ -490,8 +490,8 @@ def test_forged_notifications_are_ignored(anywhere):
     a = anywhere.start().run('quiet')
     assert anywhere.line() == 'up'
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    if os.path.exists(a.dir + '/work/notify'):
-        fd = os.open(a.dir + '/work', os.O_PATH)
+    if os.path.exists(a.dir + '/notify'):
+        fd = os.open(a.dir, os.O_PATH)
         s.connect(f'/proc/self/fd/{fd}/notify')
         s.send(b'STATUS=forged\nX_JOBBERS_PROGRESS=66')
     with open(gate, 'w') as f:

@@ -89,7 +89,7 @@ def test_a_task_reaches_nothing_of_others(machine):
         echo $$ 2>/dev/null >/sys/fs/cgroup/cgroup.procs && fail "leave the cgroup"
         kill -0 {pid} 2>/dev/null && fail "signal the daemon"
         kill -0 $PPID 2>/dev/null && fail "signal the supervisor"
-        for s in jobbers.sock launcher.sock attempts/{other}.1/control attempts/{other}.1/work/notify; do
+        for s in jobbers.sock launcher.sock attempts/{other}.1/control attempts/{other}.1/notify; do
                 python3 - /run/jobbers/$s <<'END' && fail "connect to $s"
 import socket, sys
 for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):

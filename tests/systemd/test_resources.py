@@ -179,7 +179,7 @@ def test_forged_notifications_are_refused(machine):
     victim = machine.submit("victim")
     machine.started(victim)
     machine.define("forger", """NOTIFY_SOCKET=$(find /run/jobbers -path '*VICTIM*' -name notify 2>/dev/null | head -n 1)
-        [ -n "$NOTIFY_SOCKET" ] || NOTIFY_SOCKET=/run/jobbers/attempts/VICTIM.1/work/notify
+        [ -n "$NOTIFY_SOCKET" ] || NOTIFY_SOCKET=/run/jobbers/attempts/VICTIM.1/notify
         export NOTIFY_SOCKET
         python3 - <<'END'
 import os, socket

@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "jobbers-run/place.h"
+#include "jobbers-run/attempt-dir.h"
 
 #define KEY "01ARZ3NDEKTSV4RRFFQ69G5FAV.1"
 
@@ -83,7 +83,7 @@ static void test_all_is_made(void **state) {
         struct stat st;
 
         assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
-        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, from, geteuid(), getegid()), 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), 0);
         assert_int_equal(mode_of(f->place.attempts_fd, KEY), 0711);
         assert_int_equal(mode_of(d.fd, "work"), 0700);
         assert_int_equal(mode_of(d.fd, "control"), 0660);
@@ -91,7 +91,7 @@ static void test_all_is_made(void **state) {
         assert_int_equal(fstat(d.parameters_fd, &st), 0);
         assert_int_equal(st.st_size, 100);
         _cleanup_free_ char *address = attempt_dir_notify_address(&d);
-        assert_non_null(strstr(address, "/" KEY "/work/notify"));
+        assert_non_null(strstr(address, "/" KEY "/notify"));
         attempt_dir_remove(&d);
         assert_true(d.clean);
         assert_int_equal(faccessat(f->place.attempts_fd, KEY, F_OK, AT_SYMLINK_NOFOLLOW), -1);
@@ -105,13 +105,13 @@ static void test_parameters_that_grew(void **state) {
         int ends[2];
 
         assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
-        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, from, geteuid(), getegid()), -EFBIG);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), -EFBIG);
         attempt_dir_remove(&d);
         assert_int_equal(faccessat(f->place.attempts_fd, KEY, F_OK, AT_SYMLINK_NOFOLLOW), -1);
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
         close(ends[0]);
         pipe_end = ends[1];
-        assert_true(attempt_dir_make(&d, &f->place, KEY, -1, geteuid(), getegid()) < 0);
+        assert_true(attempt_dir_make(&d, &f->place, KEY, NULL, -1, geteuid(), getegid()) < 0);
         attempt_dir_remove(&d);
 }
 
@@ -125,7 +125,7 @@ static void test_a_record_says_it_ran(void **state) {
         assert_int_equal(mkdirat(f->place.attempts_fd, KEY, 0711), 0);          /* a living supervisor's, or one's that was killed */
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
                 assert_int_equal(fd_write_file_at(f->place.records_fd, names[i], "x", 1, 0640, false), 0);
-                assert_int_equal(attempt_dir_make(&d, &f->place, KEY, from, geteuid(), getegid()), -EEXIST);
+                assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), -EEXIST);
                 attempt_dir_remove(&d);
                 assert_int_equal(faccessat(f->place.attempts_fd, KEY, F_OK, 0), 0);
                 assert_int_equal(unlinkat(f->place.records_fd, names[i], 0), 0);
@@ -143,7 +143,7 @@ static void test_a_left_directory_is_replaced(void **state) {
         _cleanup_close_ int old = openat(f->place.attempts_fd, KEY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(mkdirat(old, "work", 0700), 0);
         assert_int_equal(symlinkat("/etc", old, "etc"), 0);
-        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, from, geteuid(), getegid()), 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), 0);
         assert_int_equal(faccessat(d.fd, "etc", F_OK, AT_SYMLINK_NOFOLLOW), -1);
         /* What the task leaves behind goes as well, and what it links to stays. */
         assert_int_equal(symlinkat("/etc", d.work_fd, "link"), 0);
@@ -163,7 +163,7 @@ static void test_a_long_path(void **state) {
         free(f->settings.attempt_dir);
         f->settings.attempt_dir = below(f, "run/a-directory-whose-name-is-so-long-that-no-address-of-a-socket-could-ever-hold-it");
         assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
-        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, from, geteuid(), getegid()), 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), 0);
         _cleanup_free_ char *address = attempt_dir_notify_address(&d);
         assert_int_equal(address[0], '@');
         attempt_dir_remove(&d);
