@@ -11,6 +11,9 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+#define EIGHT_LINES "\n\n\n\n\n\n\n\n"
+#define BLANK_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES
+
 /* With all of the space in it, so that nothing of its last use is left. A spare, if it is one, has its new name only after that. */
 static int head_write(int fd, const char head[static RECORD_SPACE]) {
         ssize_t k = pwrite(fd, head, RECORD_SPACE, 0);
@@ -54,7 +57,7 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key
         int n = snprintf(head, sizeof head, "JOBBERS_STARTED=1\nTASK_ID=%s\nATTEMPT=%u\nNAME=%s\nBOOT_ID=%s\nSUPERVISOR=%d\nAT=%llu\n",
                          ulid_format(&job->task_id, id), job->attempt, job->definition->name, clock_boot_id(), (int) getpid(),
                          (unsigned long long) clock_wall());
-        /* Blank lines up to the space that a small record needs, cut off at the end. Written and not fallocate()d: the space is taken as surely (ext4 and
+        /* Blank lines up to the space that a small record needs. Written and not fallocate()d: the space is taken as surely (ext4 and
          * XFS count delayed blocks, and where writes go to new places, as in btrfs, neither would help), and a file that is removed before it
          * went to the disk costs the journal nothing: 11 µs instead of 60 for all that is done with it. */
         memset(head + n, '\n', sizeof head - (size_t) n);
@@ -98,6 +101,9 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
         if (!f->text) {
                 Str text = {};
                 r = exit_record_encode(record, &text);
+                /* Over all that stood there: to cut the file would be a transaction of the file system's journal, for every task. */
+                while (r >= 0 && text.len < f->head_len)
+                        r = str_append_n(&text, BLANK_LINES, MIN(f->head_len - text.len, sizeof BLANK_LINES - 1));
                 if (r < 0) {
                         str_free(&text);
                         return r;
@@ -111,8 +117,6 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
                 r = write_at_start(f->fd, f->text, f->text_len);
                 if (r < 0)
                         return r;
-                if (f->text_len < f->head_len && ftruncate(f->fd, (off_t) f->text_len) < 0)
-                        return -errno;
                 if (sync && fsync(f->fd) < 0)
                         return -errno;
                 if (renameat(f->dir_fd, f->started, f->dir_fd, f->final) < 0)

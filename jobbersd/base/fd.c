@@ -21,7 +21,7 @@ void fd_close_p(int *fd) {
         *fd = fd_close(*fd);
 }
 
-/* `expected`: how much there probably is. */
+/* `expected`: how much there is; 0: not known. */
 static int read_all(int fd, size_t max, size_t expected, char **ret, size_t *ret_len) {
         _cleanup_free_ char *buf = NULL;
         size_t len = 0, cap = 1024, most;
@@ -53,9 +53,10 @@ static int read_all(int fd, size_t max, size_t expected, char **ret, size_t *ret
                         continue;
                 if (k < 0)
                         return -errno;
-                if (k == 0)
-                        break;
                 len += (size_t) k;
+                /* As much as there was when it was looked at is all of it. */
+                if (k == 0 || (expected > 0 && len == expected))
+                        break;
         }
         if (len > max)
                 return -EFBIG;

@@ -216,6 +216,11 @@ static bool record_consistent(const ExitRecord *r) {
         return r->end_reason == END_SIGNAL ? killed : true;
 }
 
+/* Behind the result, up to the space that was taken at the attempt's start. */
+static bool only_newlines(const char *s, size_t n) {
+        return n == 0 || (s[0] == '\n' && memcmp(s, s + 1, n - 1) == 0);
+}
+
 static int record_read(char *head, const char *body, size_t body_len, ExitRecord *r) {
         bool has_result = false;
         uint32_t seen = 0;
@@ -232,14 +237,14 @@ static int record_read(char *head, const char *body, size_t body_len, ExitRecord
         for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
                 if (fields[i].required && !(seen & 1U << i))
                         return -EBADMSG;
-        if (r->result_len != body_len || !record_consistent(r))
+        if (r->result_len > body_len || !only_newlines(body + r->result_len, body_len - r->result_len) || !record_consistent(r))
                 return -EBADMSG;
         if (has_result) {
-                r->result = malloc(body_len + 1);
+                r->result = malloc(r->result_len + 1);
                 if (!r->result)
                         return -ENOMEM;
-                memcpy(r->result, body, body_len);
-                r->result[body_len] = 0;
+                memcpy(r->result, body, r->result_len);
+                r->result[r->result_len] = 0;
         }
         return 0;
 }

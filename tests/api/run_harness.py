@@ -146,7 +146,9 @@ class Attempt:
         lines = head.decode().split('\n')
         assert lines[0] == 'JOBBERS_EXIT_RECORD=1', lines
         r = dict(line.split('=', 1) for line in lines)
-        r['result'] = result
+        n = int(r.get('RESULT_LENGTH', 0))
+        assert not result[n:].strip(b'\n'), result
+        r['result'] = result[:n]
         return r
 
     @property

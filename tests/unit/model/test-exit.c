@@ -89,7 +89,7 @@ static void refused(void **state) {
                 BAD(""), BAD("JOBBERS_EXIT_RECORD=1"), BAD("JOBBERS_EXIT_RECORD=1\n"), BAD("JOBBERS_EXIT_RECORD=1\n\n"),
                 BAD("JOBBERS_STARTED=1\n\n"), BAD("JOBBERS_EXIT_RECORD=2\n" "TASK=01JBKR2E5F3G4H5J6K7M8N9P0Q\n\n"),
                 BAD(ENDED), BAD(ENDED "x"), BAD(ENDED "\n{}"), BAD(ENDED "RESULT_LENGTH=2\n\n"), BAD(ENDED "RESULT_LENGTH=2\n\n{"),
-                BAD(ENDED "RESULT_LENGTH=2\n\n{} "), BAD(ENDED "RESULT_LENGTH=-1\n\n"), BAD(ENDED "RESULT_LENGTH=99999999999999999999\n\n"),
+                BAD(ENDED "RESULT_LENGTH=2\n\n{} "), BAD(ENDED "RESULT_LENGTH=2\n\n{}\n \n"), BAD(ENDED "RESULT_LENGTH=-1\n\n"), BAD(ENDED "RESULT_LENGTH=99999999999999999999\n\n"),
                 BAD(ENDED "ATTEMPT=1\n\n"), BAD(ENDED "nonsense\n\n"), BAD(ENDED "=x\n\n"), BAD(ENDED "ERROR=a\0b\n\n"),
                 BAD(ENDED "PROGRESS=101\n\n"), BAD(ENDED "PROGRESS=-2\n\n"), BAD(ENDED "PROGRESS=+5\n\n"), BAD(ENDED "PROGRESS=05\n\n"),
                 BAD(ENDED "CPU_USEC=-1\n\n"), BAD(ENDED "CPU_USEC=9223372036854775808\n\n"), BAD(ENDED "CPU_USEC=\n\n"),
@@ -113,6 +113,10 @@ static void refused(void **state) {
         assert_true(a.progress == -1 && a.cpu_usec == -1 && a.exit_status == 0);
         assert_int_equal(decode(with_result, sizeof with_result - 1, &b), 0);
         assert_string_equal(b.result, "{}");
+        static const char filled[] = ENDED "RESULT_LENGTH=2\n\n{}\n\n\n";
+        _cleanup_exit_record_ ExitRecord c = {};
+        assert_int_equal(decode(filled, sizeof filled - 1, &c), 0);
+        assert_string_equal(c.result, "{}");
         /* Cut off anywhere, it is no record. */
         for (size_t n = 0; n < sizeof with_result - 1; n++) {
                 ExitRecord r = {};
