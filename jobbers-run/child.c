@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -38,6 +39,14 @@ static void oom_score_reset(void) {
         }
 }
 
+/* A session keyring of its own, for root's attempts too: whoever has a keyring reaches all the keys in it, as whatever user. Still as root,
+ * whose quota has room for a million. In a user namespace it is somebody else's and small, and keyrings of attempts that ended count for a
+ * while: the attempt then goes without, since nothing can be put into the launcher's (main.c). EPERM is a container's filter. */
+static void keyring_make(ChildPlan *plan) {
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT)
+                child_fail(plan, CHILD_EXIT_KEYRING);
+}
+
 /* The raw calls: glibc's own would talk to the other threads of a process that shares our memory. */
 static void user_change(ChildPlan *plan) {
         const RunUser *u = plan->user;
@@ -63,8 +72,10 @@ static _Noreturn void child_main(ChildPlan *plan) {
                         child_fail(plan, CHILD_EXIT_LIMITS);
         }
         umask(d->umask);
-        if (plan->user->change)
+        if (plan->user->change) {
+                keyring_make(plan);
                 user_change(plan);
+        }
         if (plan->die_with_parent)
                 (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (chdir(d->working_directory ?: "/") < 0)
@@ -155,6 +166,8 @@ char *child_failure_sentence(const ChildFailure *f, const Definition *d, const R
         case CHILD_EXIT_GROUP:
         case CHILD_EXIT_USER:
                 return str_new("cannot become user %s: %s", u->name, why);
+        case CHILD_EXIT_KEYRING:
+                return str_new("cannot make its session keyring: %s", why);
         case CHILD_EXIT_CGROUP:
                 return str_new("cannot enter its cgroup: %s", why);
         default:

@@ -15,6 +15,7 @@
 #define CHILD_EXIT_GROUP 216
 #define CHILD_EXIT_USER 217
 #define CHILD_EXIT_CGROUP 219
+#define CHILD_EXIT_KEYRING 237
 
 /* Written by the child, read by the supervisor: shared memory in every way of spawning. */
 typedef struct ChildFailure {

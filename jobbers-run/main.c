@@ -77,10 +77,16 @@ static void capabilities_clean(void) {
         (void) syscall(SYS_capset, &header, data);
 }
 
-/* Root's own session keyring is reachable for whoever descends from the session, as whatever user: its keys and tickets are not for tasks. */
+#define KEY_POS_VIEW_READ_SEARCH 0x0b000000U     /* of libkeyutils' keyutils.h */
+
+/* Root's own session keyring is reachable for whoever descends from the session, as whatever user: its keys and tickets are not for tasks. Nor
+ * are those of other tasks: each attempt gets a keyring of its own (child.c), and this one stays empty, should one have to do without. */
 static void keyring_clean(void) {
-        if (geteuid() == 0)
-                (void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+        if (geteuid() != 0)
+                return;
+        long keyring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+        if (keyring >= 0)
+                (void) syscall(SYS_keyctl, KEYCTL_SETPERM, keyring, KEY_POS_VIEW_READ_SEARCH);
 }
 
 /* Descriptors 0, 1 and 2 exist, no signal is ignored or held back: whatever we were started with. */

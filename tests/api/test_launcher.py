@@ -106,6 +106,29 @@ def test_no_key_of_root_is_reached(make):
     assert a.end()['EXIT_STATUS'] == '0'
 
 
+@pytest.mark.parametrize('users', [('games', 'nobody'), ('games', 'games'), ('root', 'nobody')])
+def test_no_key_of_another_attempt_is_reached(make, users):
+    """Neither while the first one runs, nor after it."""
+    if os.spawnlp(os.P_WAIT, sys.executable, sys.executable, '-c', KEYS + 'sys.exit(keyctl(1, None) < 0)') != 0:
+        pytest.skip('no keyrings here')
+    launcher = make()
+    put, look = (os.path.join(launcher.tmp, name) for name in ('put.py', 'look.py'))
+    with open(put, 'w') as f:
+        f.write(KEYS + 'print("put" if add(b"of-another") >= 0 else "none", file=open(sys.argv[1], "w"))\n')
+    with open(look, 'w') as f:
+        f.write(KEYS + 'print("found" if keyctl(10, -3, b"user", b"of-another", 0) >= 0 else "nothing", file=open(sys.argv[1], "w"))\n')
+    launcher.define('put', f'{sys.executable} {put} @BOX@; exec sleep 1000', User=users[0])
+    launcher.define('look', f'exec {sys.executable} {look} @BOX@', User=users[1])
+    first = launcher.start().run('put')
+    assert launcher.line() == 'put', 'its own takes keys'
+    assert launcher.run('look').end()['EXIT_STATUS'] == '0'
+    assert launcher.line() == 'nothing'
+    first.say('STOP=cancelled\n')
+    assert first.end()['END_REASON'] == 'cancelled'
+    assert launcher.run('look').end()['EXIT_STATUS'] == '0'
+    assert launcher.line() == 'nothing'
+
+
 def test_a_limit_that_cannot_be_set(make):
     launcher = make()
     launcher.define('greedy', 'exit 0', more='[Resources]\nLimitNOFILE=1000000000\n')
