@@ -15,6 +15,7 @@
 static int file_add(const char *path, char ***env, char **ret_sentence) {
         bool optional = *path == '-';
         _cleanup_free_ char *text = NULL;
+        unsigned line = 0;
         size_t len;
 
         path += optional;
@@ -26,7 +27,10 @@ static int file_add(const char *path, char ***env, char **ret_sentence) {
                 *ret_sentence = str_new("cannot read the environment file %s: %s", path, strerror(-r));
                 return r;
         }
-        return environment_parse(text, env);
+        r = environment_parse(text, env, &line);
+        if (r == -EINVAL)
+                *ret_sentence = str_new("the environment file %s cannot be used: the quote that opens in line %u is never closed", path, line);
+        return r;
 }
 
 static int put_format(char ***env, const char *format, ...) _printf_(2, 3);

@@ -64,7 +64,8 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
         { "Task", "Environment", &type_environment, FIELD(environment),
           .help = "NAME=VALUE, quoted if it contains blanks. A line can hold several, and there can be several lines." },
         { "Task", "EnvironmentFile", &type_environment_file, FIELD(environment_files),
-          .help = "A file of such lines, read at each start. With a - before its path it may be missing. Can be given several times." },
+          .help = "A file of lines NAME=VALUE, read at each start as systemd reads one: only a quote that begins the value quotes, and it must be "
+                  "closed. With a - before its path it may be missing. Can be given several times." },
         { "Task", "Launcher", &type_word, FIELD(launcher), "auto", .words = launcher_words,
           .help = "scope or subprocess, instead of what the daemon would choose (auto)." },
         { "Resources", "MemoryMax", &type_memory, FIELD(memory_max),

@@ -262,6 +262,16 @@ def test_environment_file_missing(launcher):
     assert launcher.run('y').end()['EXIT_STATUS'] == '0'
 
 
+def test_environment_file_with_an_open_quote(launcher):
+    """What follows would be lost: better not to run."""
+    env_file = os.path.join(launcher.tmp, 'env')
+    with open(env_file, 'w') as f:
+        f.write("A=it's fine here\nB='but not here\nC=1\n")
+    launcher.define('x', 'echo ran >@BOX@', EnvironmentFile=env_file)
+    r = launcher.start().run('x').end()
+    assert r['ERROR'] == f'the environment file {env_file} cannot be used: the quote that opens in line 2 is never closed'
+
+
 def test_root_only_where_the_definition_says_so(launcher):
     launcher.define('root', PROBE, User='root')
     launcher.define('other', PROBE)

@@ -12,7 +12,8 @@
 static void expect(const char *text, const char *wanted) {
         _cleanup_strv_ char **env = NULL;
         _cleanup_str_ Str joined = {};
-        assert_int_equal(environment_parse(text, &env), 0);
+        unsigned line = 0;
+        assert_int_equal(environment_parse(text, &env, &line), 0);
         for (char **e = env; e && *e; e++)
                 (void) str_printf(&joined, "%s%s", e == env ? "" : "|", *e);
         assert_string_equal(joined.s ?: "", wanted);
@@ -34,7 +35,29 @@ static void test_quotes(void **state) {
         expect("A='it is $HOME \\n'\n", "A=it is $HOME \\n");
         expect("A=\"a \\\"b\\\" \\\\ \\n\"\n", "A=a \"b\" \\ \\n");
         expect("A=\"over\ntwo lines\"\nB=1\n", "A=over\ntwo lines|B=1");
-        expect("A=\"open\nB=1", "A=open\nB=1");
+        expect("A=\"one\"'two' \"three\" four\n", "A=onetwothreefour");
+        expect("A=''\nB=\"\"\n", "A=|B=");
+}
+
+/* A quote that does not open the value is a character of it. */
+static void test_quotes_within(void **state) {
+        expect("PASSWORD=it's me\nTOKEN=abc\n", "PASSWORD=it's me|TOKEN=abc");
+        expect("JSON={\"a\": \"b c\"}\nLAST=x\"y\nNEXT=1\n", "JSON={\"a\": \"b c\"}|LAST=x\"y|NEXT=1");
+        expect("A='it'\\''s'\nB=\\\"x\n", "A=it''s'|B=\"x");
+        expect("A=\"quoted\"don't\nB=1\n", "A=quoteddon't|B=1");
+}
+
+static void test_quotes_that_stay_open(void **state) {
+        static const struct {
+                const char *text;
+                unsigned line;
+        } cases[] = { { "A=\"open\nB=1\n", 1 }, { "A=1\n\nB='open\nC=1\n", 3 }, { "A=\"one\ntwo\" 'open", 2 }, { "A=\"", 1 }, { "A=\"x\\\"\n", 1 } };
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_strv_ char **env = NULL;
+                unsigned line = 0;
+                assert_int_equal(environment_parse(cases[i].text, &env, &line), -EINVAL);
+                assert_int_equal(line, cases[i].line);
+        }
 }
 
 static void test_continuation(void **state) {
@@ -61,6 +84,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_plain),
                 cmocka_unit_test(test_quotes),
+                cmocka_unit_test(test_quotes_within),
+                cmocka_unit_test(test_quotes_that_stay_open),
                 cmocka_unit_test(test_continuation),
                 cmocka_unit_test(test_bad_lines_are_skipped),
                 cmocka_unit_test(test_put),
