@@ -39,7 +39,8 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
         { "Task", "MaxRetryDelaySec", &type_time, FIELD(max_retry_delay), "1h", .max = CENTURY, .help = "No delay is longer than this." },
         { "Task", "RetryOn", &type_retry_on, FIELD(retry_on), "TEMPFAIL",
           .help = "Which failures are expected and so worth another try: exit statuses by number or sysexits name, signals such as SIGKILL, "
-                  "oom, and error types that the task names in its result. With an empty value only timeouts are retried." },
+                  "oom (the kernel took a process for lack of memory, and the task failed), and error types that the task names in its result. "
+                  "With an empty value only timeouts are retried." },
         { "Task", "TimeoutSec", &type_time_or_none, FIELD(timeout), .max = CENTURY,
           .help = "An attempt that runs longer is stopped, which is an expected failure. 0 or infinity: no limit." },
         { "Task", "DeadLetterPolicy", &type_save, FIELD(dead_letter_save), "none", .words = save_words,

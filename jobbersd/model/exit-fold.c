@@ -88,9 +88,10 @@ static bool failure_expected(const Facts *f, const Outcome *o) {
                 return false;
         if (o->end_reason == END_TIMEOUT || retry_on_has_type(on, o->error_type))
                 return true;
-        if (o->end_reason == END_OOM)
-                return on->oom;
-        if (o->end_reason == END_SIGNAL)
+        if (o->end_reason == END_OOM && on->oom)
+                return true;
+        /* Out of memory too: it may have lost one process of many, and known what to say of it ("try again later"). */
+        if (f->record->term_signal > 0)
                 return retry_on_has_signal(on, f->record->term_signal);
         return retry_on_has_status(on, f->record->exit_status);
 }

@@ -306,9 +306,13 @@ static void fold(void **state) {
                 { "RetryOn=Gone\n", END_EXIT, 1, .result = TYPED, .event = LIFE_RETRY, .error = "it moved", .type = "Gone" },
                 { "RetryOn=Gone\n", END_SIGNAL, .signal = SIGABRT, .result = TYPED, .event = LIFE_RETRY, .error = "it moved", .type = "Gone" },
                 { "RetryOn=oom\n", END_OOM, .signal = SIGKILL, .event = LIFE_RETRY, .error = "out of memory: killed by the kernel" },
-                /* Out of memory is not "signal 9", whatever the shell made of it. */
-                { "RetryOn=SIGKILL\n", END_OOM, .signal = SIGKILL, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
-                { "RetryOn=137\n", END_OOM, 137, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
+                /* Something in it ran out of memory: how it ended itself still counts. */
+                { "", END_OOM, 75, .event = LIFE_RETRY, .error = "out of memory: killed by the kernel" },
+                { "RetryOn=137\n", END_OOM, 137, .event = LIFE_RETRY, .error = "out of memory: killed by the kernel" },
+                { "RetryOn=SIGKILL\n", END_OOM, .signal = SIGKILL, .event = LIFE_RETRY, .error = "out of memory: killed by the kernel" },
+                { "RetryOn=oom\n", END_OOM, 75, .event = LIFE_RETRY, .error = "out of memory: killed by the kernel" },
+                { "RetryOn=SIGTERM 1\n", END_OOM, .signal = SIGKILL, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
+                { "RetryOn=SIGKILL\n", END_OOM, 137, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel" },
                 { "TimeoutSec=2min\nRetryOn=\n", END_TIMEOUT, .signal = SIGTERM, .event = LIFE_RETRY, .error = "timed out after 2min" },
                 { "TimeoutSec=2min\n", END_TIMEOUT, 0, .stop = STOP_TIMEOUT, .event = LIFE_RETRY, .error = "timed out after 2min" },
                 { "TimeoutSec=2min\n", END_TIMEOUT, .signal = SIGTERM, .event = LIFE_RETRY, .allowed = 150 * S,
