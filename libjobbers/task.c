@@ -72,7 +72,9 @@ static int parameters_take(JobbersTask *t) {
         int r = parameters_read(&text, &len);
         if (r < 0)
                 return r;
-        r = result_read(text, len, UINT64_MAX, &t->parameters, &sentence);
+        /* Nothing on standard input (by hand, /dev/null) is none. */
+        bool none = !text || text[strspn(text, " \t\r\n")] == '\0';
+        r = result_read(none ? NULL : text, len, UINT64_MAX, &t->parameters, &sentence);
         return r == -EINVAL ? -EBADMSG : r;
 }
 

@@ -82,12 +82,15 @@ static char *compact(const char *text, size_t len) {
 int result_read(const char *text, size_t len, uint64_t max, char **ret_text, char **ret_sentence) {
         json_error_t error;
 
-        if (!text || all_blank(text, len)) {
+        if (!text) {
                 *ret_text = strdup("{}");
                 return *ret_text ? 0 : -ENOMEM;
         }
         if (len > max)
                 return refuse(ret_sentence, str_new("the result has %zu bytes, and %llu are allowed (--max-result=)", len, (unsigned long long) max));
+        /* Not the same as no file: it is what a program leaves that could not finish, or a redirection whose command failed. */
+        if (all_blank(text, len))
+                return refuse(ret_sentence, strdup("the result is empty: it must be a JSON object"));
         if (too_deep(text, len))
                 return refuse(ret_sentence, str_new("the result is nested more than %d levels deep", RESULT_DEPTH_MAX));
         json_t *j;

@@ -5,7 +5,7 @@
 
 #define RESULT_DEPTH_MAX 32
 
-/* A successful task's result: 0 and the object's compact text (NULL text, or only blanks: "{}"); -EINVAL and one sentence that says what
+/* A successful task's result: 0 and the object's compact text (NULL text, which is no file: "{}"); -EINVAL and one sentence that says what
  * it is instead; -ENOMEM. Numbers and the order of keys stay exactly as the task wrote them. Both are the caller's to free. */
 int result_read(const char *text, size_t len, uint64_t max, char **ret_text, char **ret_sentence);
 /* A failed task's {"error": {"type": …, "message": …}}: each NULL where it is not there, cut where it is very long. -ENOMEM. */

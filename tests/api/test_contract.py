@@ -139,14 +139,12 @@ def test_results_that_are_none(daemon, text, sentence):
 
 
 def test_empty_result_file(daemon):
+    """Not the same as none: whatever was to fill it did not."""
     daemon.define('touch', ': >$JOBBERS_RESULT')
     daemon.reload()
     t = daemon.run('touch')
-    assert t['status'] in ('completed', 'failed')
-    if t['status'] == 'failed':
-        assert 'JSON' in t['last_error']
-    else:
-        assert t['results'] == {}
+    assert t['status'] == 'failed' and t['last_error'] == 'the result is empty: it must be a JSON object'
+    assert t['attempts'][0]['exit_status'] == 0
 
 
 def test_result_at_and_over_the_limit(make_daemon):

@@ -110,6 +110,7 @@ def test_results(tmp_path):
     by_hand("result", "a:=[", status=2)
     by_hand("result", "a", status=2)
     by_hand("result", "-", given="[1]", status=1)
+    by_hand("result", "-", given="", status=1)
     by_hand("result", "a=b", status=1, JOBBERS_RESULT=str(tmp_path / "none" / "result"))
     assert kept("last=1") == {"last": "1"}
 

@@ -152,14 +152,14 @@ static void results(void **state) {
         _cleanup_str_ Str deep = {}, large = {};
 
         result_is(NULL, 0, "{}");
-        result_is("", 0, "{}");
-        result_is(" \t\r\n", 4, "{}");
         result_is("{}", 2, "{}");
         result_is(" {\n \"b\" : [ 1 , 2.50 ],\t\"a b\":\"x \\\" y \\\\\" } \n", 45, "{\"b\":[1,2.50],\"a b\":\"x \\\" y \\\\\"}");
         /* The task's own numbers and order. */
         result_is("{\"n\": 0.1, \"big\": 123456789012345678901234567890, \"a\": 1E5}", 59, "{\"n\":0.1,\"big\":123456789012345678901234567890,\"a\":1E5}");
         result_is("{\"nul\": \"\\u0000\"}", 17, "{\"nul\":\"\\u0000\"}");
 
+        result_is_bad("", "the result is empty: it must be a JSON object");
+        result_is_bad(" \t\r\n", "the result is empty");
         result_is_bad("done", "is not a JSON object: line 1");
         result_is_bad("{\"a\": 1", "is not a JSON object");
         result_is_bad("{} {}", "is not a JSON object");
@@ -284,6 +284,7 @@ static void fold(void **state) {
                 { "", END_EXIT, .event = LIFE_COMPLETE },
                 { "", END_EXIT, .result = " {\"a\": 1}", .event = LIFE_COMPLETE },
                 { NULL, END_EXIT, .event = LIFE_COMPLETE },
+                { "", END_EXIT, .result = "", .event = LIFE_FAIL, .error = "the result is empty: it must be a JSON object" },
                 { "", END_EXIT, .result = "[]", .event = LIFE_FAIL, .error = "the result is not a JSON object but another JSON value" },
                 { "", END_EXIT, .own = "the result is larger than 1M", .event = LIFE_FAIL, .error = "the result is larger than 1M" },
                 /* Unexpected failures. */
