@@ -18,14 +18,17 @@
 #include "jobbers-run/place.h"
 #include "jobbers-run/user.h"
 #include "launch/wire.h"
+#include "model/definition-trust.h"
 
 typedef struct Scopes Scopes;
 
-/* A user that was looked up, for as long as its definition is in force. */
-typedef struct UserEntry {
+/* What was found out about a definition, for as long as it is in force. */
+typedef struct Finding {
         uint64_t hash;                  /* the key */
+        bool has_user;
         RunUser user;
-} UserEntry;
+        TrustStamp trust;
+} Finding;
 
 #define SPARES_MAX 32
 
@@ -38,7 +41,7 @@ typedef struct Launcher {
         Scopes *scopes;                         /* NULL unless systemd answers and may be used */
         bool has_journal, oom_protected;
         DefinitionSet *definitions;
-        Map *users;
+        Map *findings;
         sd_event *event;
         int listen_fd, conn_fd, lock_fd;
         sd_event_source *listen_io, *conn_io, *lock_timer;
@@ -70,7 +73,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
 int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *d, int parameters_fd, int channel_fd, int lock_fd, Job *ret,
                  char **ret_sentence);
 int launcher_load_definitions(Launcher *l);
-void launcher_forget_users(Launcher *l);
+void launcher_forget_findings(Launcher *l);
 
 /* launcher-pool.c: a fork costs as much as all else that a supervisor does for a tiny task. */
 int pool_open(Launcher *l);

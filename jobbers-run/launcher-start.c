@@ -13,29 +13,29 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
-#include "model/definition-trust.h"
 
-/* ── definitions and users ── */
+/* ── definitions and what is known of them ── */
 
 static void on_problem(void *userdata, const char *path, unsigned line, const char *sentence) {
         /* The daemon reads the same files and reports; to say it twice would not help. */
         log_debug("%s:%u: %s", path, line, sentence);
 }
 
-void launcher_forget_users(Launcher *l) {
+void launcher_forget_findings(Launcher *l) {
         size_t cursor = 0;
         void *value;
-        while (map_next(l->users, &cursor, &value)) {
-                UserEntry *e = value;
-                (void) map_remove(l->users, &e->hash, sizeof e->hash);
-                run_user_done(&e->user);
-                free(e);
+        while (map_next(l->findings, &cursor, &value)) {
+                Finding *f = value;
+                (void) map_remove(l->findings, &f->hash, sizeof f->hash);
+                run_user_done(&f->user);
+                trust_stamp_done(&f->trust);
+                free(f);
         }
 }
 
 int launcher_load_definitions(Launcher *l) {
         int r = definition_set_load(l->definitions, l->settings, on_problem, NULL);
-        launcher_forget_users(l);
+        launcher_forget_findings(l);
         pool_renew(l);
         return r < 0 ? log_error_errno(r, "cannot read the task definitions") : 0;
 }
@@ -48,24 +48,42 @@ static Definition *definition_find(Launcher *l, const LauncherRequest *q) {
         return d && STREQ(d->name, q->name) && d->version == q->version ? d : NULL;
 }
 
+/* NULL without memory. */
+static Finding *finding_get(Launcher *l, const Definition *d) {
+        Finding *f = map_get(l->findings, &d->hash, sizeof d->hash);
+        if (f)
+                return f;
+        f = calloc(1, sizeof *f);
+        if (!f)
+                return NULL;
+        f->hash = d->hash;
+        if (map_put(l->findings, &f->hash, sizeof f->hash, f) >= 0)
+                return f;
+        free(f);
+        return NULL;
+}
+
 static int user_find(Launcher *l, const Definition *d, const RunUser **ret, char **ret_sentence) {
-        UserEntry *e = map_get(l->users, &d->hash, sizeof d->hash);
-        if (!e) {
-                e = calloc(1, sizeof *e);
-                if (!e)
-                        return -ENOMEM;
-                e->hash = d->hash;
-                int r = run_user_resolve(l->settings, d, &e->user, ret_sentence);
-                if (r >= 0)
-                        r = map_put(l->users, &e->hash, sizeof e->hash, e);
-                if (r < 0) {
-                        run_user_done(&e->user);
-                        free(e);
+        Finding *f = finding_get(l, d);
+        if (!f)
+                return -ENOMEM;
+        if (!f->has_user) {
+                int r = run_user_resolve(l->settings, d, &f->user, ret_sentence);
+                if (r < 0)
                         return r;
-                }
+                f->has_user = true;
         }
-        *ret = &e->user;
+        *ret = &f->user;
         return 0;
+}
+
+/* Looked at when the file was read, and again at each start: an upgrade may have changed whose it is. One that is not there is for the
+ * supervisor to report. */
+static int executable_check(Launcher *l, const Definition *d, char **ret_sentence) {
+        if (l->settings->user_mode)
+                return 0;
+        Finding *f = finding_get(l, d);
+        return f ? trust_check_start(d, &f->trust, ret_sentence) : -ENOMEM;
 }
 
 /* ── checks ── */
@@ -180,12 +198,12 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                                "no definition has this hash, even after a reread");
                 return;
         }
-        /* Looked at when the file was read, and again now: an upgrade may have changed whose it is. */
-        if (!l->settings->user_mode && trust_check_executable(d, false, &sentence) == -EPERM) {
-                launcher_reply(l, q, -EPERM, sentence);
+        r = executable_check(l, d, &sentence);
+        if (r < 0) {
+                launcher_reply(l, q, r, sentence ?: "not enough memory");
                 return;
         }
-        free(TAKE_PTR(sentence));       /* one that is not there is for the supervisor to report */
+        free(TAKE_PTR(sentence));
         bool scope = use_scope(l, d);
         if (d->launcher == LAUNCHER_SCOPE && !scope) {
                 launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");

@@ -324,8 +324,8 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         l->has_journal = journal_answers();
         l->oom_protected = oom_protected();
         l->definitions = definition_set_new();
-        l->users = map_new();
-        if (!l->definitions || !l->users)
+        l->findings = map_new();
+        if (!l->definitions || !l->findings)
                 return log_oom();
         r = launcher_load_definitions(l);
         if (r < 0)
@@ -369,9 +369,9 @@ static void launcher_close(Launcher *l) {
         fd_close(l->listen_fd);
         fd_close(l->lock_fd);
         sd_event_unref(l->event);
-        if (l->users)
-                launcher_forget_users(l);
-        map_free(l->users);
+        if (l->findings)
+                launcher_forget_findings(l);
+        map_free(l->findings);
         definition_set_free(l->definitions);
         cgroup_base_close(&l->base);
         place_close(&l->place);

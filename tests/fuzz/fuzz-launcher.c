@@ -72,8 +72,8 @@ static void setup(void) {
         must(place_open(&launcher.place, &settings, &self) >= 0);
         must(sd_event_new(&launcher.event) >= 0 && pool_open(&launcher) >= 0);
         launcher.definitions = definition_set_new();
-        launcher.users = map_new();
-        must(launcher.definitions && launcher.users && launcher_load_definitions(&launcher) >= 0);
+        launcher.findings = map_new();
+        must(launcher.definitions && launcher.findings && launcher_load_definitions(&launcher) >= 0);
         for (size_t i = 0; i < definition_set_size(launcher.definitions); i++)
                 if (STREQ(definition_set_at(launcher.definitions, i)->name, "t"))
                         hash = definition_set_at(launcher.definitions, i)->hash;
