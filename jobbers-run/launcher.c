@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/inherited.h"
 #include "jobbers-run/launcher-private.h"
 
 #define LOCK_AGAIN (2 * USEC_PER_MSEC)          /* stragglers need no longer */
@@ -246,32 +246,6 @@ static int on_listen(sd_event_source *s, int fd, uint32_t revents, void *userdat
 
 /* ── start ── */
 
-/* What tasks inherit from us: the limits a freshly booted host has, not those of whoever started the daemon. */
-static void limits_reset(void) {
-        static const struct {
-                int resource;
-                rlim_t soft, hard;
-        } table[] = {
-                { RLIMIT_NOFILE, 1024, 524288 },
-                { RLIMIT_CORE, 0, RLIM_INFINITY },
-                { RLIMIT_STACK, 8 * 1024 * 1024, RLIM_INFINITY },
-                { RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY },
-                { RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY },
-                { RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY },
-                { RLIMIT_RSS, RLIM_INFINITY, RLIM_INFINITY },
-                { RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY },
-                { RLIMIT_LOCKS, RLIM_INFINITY, RLIM_INFINITY },
-        };
-        for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-                struct rlimit now, wanted = { .rlim_cur = table[i].soft, .rlim_max = table[i].hard };
-                if (setrlimit(table[i].resource, &wanted) >= 0 || getrlimit(table[i].resource, &now) < 0)
-                        continue;
-                /* An ordinary user's hard limit stays what it is. */
-                wanted = (struct rlimit) { .rlim_cur = MIN(table[i].soft, now.rlim_max), .rlim_max = MIN(table[i].hard, now.rlim_max) };
-                (void) setrlimit(table[i].resource, &wanted);
-        }
-}
-
 static bool journal_answers(void) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
@@ -312,7 +286,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         if (r < 0)
                 return r;
         attempt_keep_sweep(&l->place);
-        limits_reset();
+        inherited_reset();
         r = sd_event_new(&l->event);
         if (r < 0)
                 return log_error_errno(r, "cannot make an event loop");

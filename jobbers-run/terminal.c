@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/containment.h"
+#include "jobbers-run/inherited.h"
 #include "jobbers-run/supervisor.h"
 #include "model/arguments.h"
 #include "model/exit.h"
@@ -322,6 +323,7 @@ int terminal_run(const Settings *settings, char **words, size_t n_words) {
                 .output = OUTPUT_DESCRIPTOR,
                 .output_fd = STDERR_FILENO,
         };
+        inherited_reset();
         r = ulid_new(&t.job.task_id);
         if (r < 0 || supervise(&t, &status) < 0)
                 return STATUS_OURS;

@@ -80,6 +80,29 @@ def test_no_capability_is_inherited(make, user):
     assert a.end()['EXIT_STATUS'] == '0'
 
 
+def test_no_scheduling_is_inherited(make):
+    """Started with other priorities, on one CPU, as the first to be taken when memory is short."""
+    launcher = make()
+    allowed = os.sched_getaffinity(1)
+    task = os.path.join(launcher.tmp, 'task.py')
+    with open(task, 'w') as f:
+        f.write('import os, sys\nprint(os.nice(0), os.sched_getscheduler(0), *sorted(os.sched_getaffinity(0)), open("/proc/self/oom_score_adj").read().strip(), '
+                'file=open(sys.argv[1], "w"))\n')
+
+    def worsen():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.nice(7)
+        with open('/proc/self/oom_score_adj', 'w') as f:
+            f.write('300')
+    launcher.prefix = ['ionice', '-c', '3']
+    launcher.define('ask', f'{sys.executable} {task} @BOX@; ionice >@BOX@')
+    a = launcher.start(preexec_fn=worsen).run('ask')
+    assert launcher.line().split() == ['0', str(os.SCHED_OTHER), *map(str, sorted(allowed)), '0']
+    assert launcher.line().split(':')[0] == 'none'
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
 KEYS = f'''import ctypes, os, sys
 c = ctypes.CDLL(None, use_errno=True)
 def keyctl(*a): return c.syscall({250 if os.uname().machine == 'x86_64' else 219}, *a)

@@ -182,6 +182,7 @@ status = dict(l.split(":", 1) for l in open("/proc/self/status"))
 json.dump({"env": [k + "=" + v for k, v in os.environ.items()], "fds": [f for f in fds if f != own], "uid": os.getresuid(), "gid": os.getresgid(),
   "groups": os.getgroups(), "cwd": os.getcwd(), "umask": os.umask(0), "blocked": status["SigBlk"].strip(), "ignored": status["SigIgn"].strip(),
   "sid": os.getsid(0) == os.getpid(), "stdin": os.readlink("/proc/self/fd/0"), "writable": bool(__import__("fcntl").fcntl(0, 3) & 3),
+  "limits": {n[7:]: resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith("RLIMIT_")},
   "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "fsize": resource.getrlimit(resource.RLIMIT_FSIZE),
   "caps": status["CapEff"].strip(), "oom": open("/proc/self/oom_score_adj").read().strip(),
   "work": oct(os.stat(os.path.dirname(os.environ["JOBBERS_RESULT"])).st_mode), "args": __import__("sys").argv[1:],
@@ -225,7 +226,8 @@ def test_limits_of_the_daemon_do_not_leak(make):
 
     def lower():
         # the soft ones: containers may lack the right to raise a hard limit again
-        for which, soft in ((resource.RLIMIT_NOFILE, 300), (resource.RLIMIT_FSIZE, 10 ** 9)):
+        for which, soft in ((resource.RLIMIT_NOFILE, 300), (resource.RLIMIT_FSIZE, 10 ** 9), (resource.RLIMIT_NPROC, 777), (resource.RLIMIT_SIGPENDING, 99),
+                            (resource.RLIMIT_MEMLOCK, 12288), (resource.RLIMIT_MSGQUEUE, 4096), (resource.RLIMIT_RTTIME, 10 ** 6)):
             resource.setrlimit(which, (soft, resource.getrlimit(which)[1]))
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
@@ -233,6 +235,11 @@ def test_limits_of_the_daemon_do_not_leak(make):
     launcher.start(preexec_fn=lower)
     seen = json.loads(launcher.run('probe').end()['result'])
     assert seen['nofile'][0] == 1024 and seen['fsize'][0] == resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    with open('/proc/sys/kernel/threads-max') as f:
+        most = int(f.read()) // 2
+    for which, fresh in (('NPROC', most), ('SIGPENDING', most), ('MEMLOCK', 8 << 20), ('MSGQUEUE', 819200), ('RTTIME', resource.RLIM_INFINITY), ('NICE', 0),
+                         ('RTPRIO', 0)):
+        assert seen['limits'][which][0] in (fresh, resource.getrlimit(getattr(resource, 'RLIMIT_' + which))[1]), which
     assert seen['blocked'] == '0' * 16 and int(seen['ignored'], 16) & ~0x1001000 == 0
     assert seen['umask'] == 0o022
 

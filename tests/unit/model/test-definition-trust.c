@@ -77,7 +77,7 @@ static void every_link(void **state) {
                 for (size_t m = 0; m < ARRAY_SIZE(modes); m++) {
                         trusted(&stamp);
                         assert_int_equal(chmod(dirs[i], modes[m]), 0);
-                        refused(&stamp, modes[m] == 01777 ? "others than root can put files into directory" : "can be written by others than root");
+                        refused(&stamp, modes[m] == 01777 ? "users other than root can put files into directory" : "can be written by users other than root");
                         refused(&stamp, root);
                         assert_int_equal(chmod(dirs[i], 0755), 0);
                 }
