@@ -40,6 +40,7 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
         { "Task", "RetryOn", &type_retry_on, FIELD(retry_on), "TEMPFAIL",
           .help = "Which failures are expected and so worth another try: exit statuses by number or sysexits name, signals such as SIGKILL, "
                   "oom (the kernel took a process for lack of memory, and the task failed), and error types that the task names in its result. "
+                  "A type that differs from one of these only by its case or a missing SIG (KILL, tempfail) is refused, as a likely mistake. "
                   "With an empty value only timeouts are retried." },
         { "Task", "TimeoutSec", &type_time_or_none, FIELD(timeout), .max = CENTURY,
           .help = "An attempt that runs longer is stopped, which is an expected failure. 0 or infinity: no limit." },

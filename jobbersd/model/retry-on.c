@@ -37,6 +37,31 @@ static bool type_valid(const char *s) {
         return true;
 }
 
+/* As an error type, "KILL" or "tempfail" would silently not be what it was surely meant to be. */
+static int check_not_nearly(const char *word, char **ret_reason) {
+        _cleanup_free_ char *upper = strdup(word);
+        if (!upper)
+                return -ENOMEM;
+        for (char *c = upper; *c; c++)
+                *c = (char) toupper((unsigned char) *c);
+        const char *bare = strncmp(upper, "EX_", 3) == 0 ? upper + 3 : upper;
+        int signal = parse_signal(upper);
+
+        if (STREQ(upper, "OOM"))
+                return refuse(ret_reason, str_new("\"%s\": write oom for being out of memory", word));
+        if (signal > 0)
+                return refuse(ret_reason, str_new("\"%s\": write %s for the signal", word, signal_name(signal)));
+        for (size_t i = 0; i < ARRAY_SIZE(sysexits); i++)
+                if (STREQ(sysexits[i].name, bare))
+                        return refuse(ret_reason, str_new("\"%s\": write %s for exit status %d", word, sysexits[i].name, sysexits[i].status));
+        return 0;
+}
+
+/* SIG and only what names of signals are made of: a signal, or a slip in one. "SIGNATURE_EXPIRED" is neither. */
+static bool looks_like_signal(const char *word) {
+        return strncmp(word, "SIG", 3) == 0 && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-") == strlen(word);
+}
+
 int retry_on_add(RetryOn *r, const char *word, char **ret_reason) {
         const char *bare = strncmp(word, "EX_", 3) == 0 ? word + 3 : word;
         uint64_t n;
@@ -49,17 +74,17 @@ int retry_on_add(RetryOn *r, const char *word, char **ret_reason) {
                 status_add(r, (unsigned) n);
                 return 0;
         }
-        if (STREQ(bare, "OK"))
+        if (strcasecmp(bare, "OK") == 0)
                 return refuse(ret_reason, strdup("OK is exit status 0: success, and never tried again"));
         for (size_t i = 0; i < ARRAY_SIZE(sysexits); i++)
                 if (STREQ(sysexits[i].name, bare)) {
                         status_add(r, (unsigned) sysexits[i].status);
                         return 0;
                 }
-        if (strncmp(word, "SIG", 3) == 0) {
+        if (looks_like_signal(word)) {
                 int signal = parse_signal(word);
                 if (signal <= 0 || signal > 63)
-                        return refuse(ret_reason, str_new("\"%s\" is not a signal", word));
+                        return refuse(ret_reason, str_new("\"%s\" is not a signal, and looks too much like one to be an error type", word));
                 r->signals |= UINT64_C(1) << signal;
                 return 0;
         }
@@ -69,6 +94,9 @@ int retry_on_add(RetryOn *r, const char *word, char **ret_reason) {
         }
         if (!type_valid(word))
                 return refuse(ret_reason, str_new("\"%s\" is neither an exit status nor a signal, nor can it be an error type", word));
+        int near = check_not_nearly(word, ret_reason);
+        if (near < 0)
+                return near;
         return retry_on_has_type(r, word) ? 0 : strv_push(&r->error_types, word);
 }
 

@@ -1,5 +1,6 @@
 /* retry-on.h: RetryOn= (SPEC 3): which failures are expected. Words: an exit status by number or sysexits name, a signal by its SIG
- * name, "oom", or an error type as tasks name it in {"error": {"type": …}}. */
+ * name, "oom", or an error type as tasks name it in {"error": {"type": …}}. A word that is one of the first three but for its case or its
+ * SIG is no error type. */
 #pragma once
 
 #include "base/str.h"

@@ -286,9 +286,18 @@ static void retry_on(void **state) {
         bad("RetryOn=1x", "1 to 255");
         bad("RetryOn=SIGFOO", "not a signal");
         bad("RetryOn=a,b", "can it be an error type");
-        /* "KILL" alone is an error type. */
-        _cleanup_(definition_unref_p) Definition *bare = good("RetryOn=KILL\n");
-        assert_true(bare->retry_on.signals == 0 && retry_on_has_type(&bare->retry_on, "KILL"));
+        /* Nearly one of the names is a slip, and not an error type. */
+        bad("RetryOn=KILL", "\"KILL\": write SIGKILL for the signal");
+        bad("RetryOn=sigkill", "write SIGKILL for the signal");
+        bad("RetryOn=Term", "write SIGTERM for the signal");
+        bad("RetryOn=tempfail", "\"tempfail\": write TEMPFAIL for exit status 75");
+        bad("RetryOn=Ex_TempFail", "write TEMPFAIL for exit status 75");
+        bad("RetryOn=OOM", "write oom for being out of memory");
+        bad("RetryOn=ok", "success");
+        bad("RetryOn=SIGKIL", "is not a signal");
+        _cleanup_(definition_unref_p) Definition *types = good("RetryOn=SIGNATURE_EXPIRED SigKill.Error Killed EX_TEMPFAILED Oom1\n");
+        assert_true(types->retry_on.signals == 0 && !types->retry_on.oom && strv_len(types->retry_on.error_types) == 5);
+        assert_true(retry_on_has_type(&types->retry_on, "SIGNATURE_EXPIRED"));
 }
 
 static void sysexits(void **state) {
