@@ -14,6 +14,7 @@
 
 #define TRY_AGAIN USEC_PER_SEC                  /* after a full disk and the like */
 #define POLL_MAX (30 * USEC_PER_SEC)            /* ppoll does not count suspended time, deadlines do */
+#define WAIT_NONE (-1)                          /* to wait(2)'s macros neither an exit nor a signal */
 
 typedef enum Phase {
         PHASE_GATE,
@@ -33,7 +34,7 @@ typedef struct Supervisor {
         ExitRecord record;
         ChildFailure *failure;
         StopReason stop;        /* the first reason; own decisions included */
-        int wait_status;
+        int wait_status;        /* of the main process; WAIT_NONE: there was none */
         int term_fd;            /* in a scope: systemd's SIGTERM; else -1 */
         bool main_ended, no_children, killed, complained, reminded, extended;
         usec_t begun_at, timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */

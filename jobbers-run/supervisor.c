@@ -305,7 +305,7 @@ bool supervisor_run(const Job *job) {
         fd_close(job->parameters_fd);
         if (s.box.scope)
                 supervisor_enter_scope(&s);
-        s.wait_status = CHILD_EXIT_EXEC << 8;           /* until there is a real one */
+        s.wait_status = WAIT_NONE;      /* until there is a process */
         if (r > 0 && supervisor_start(&s, &sentence) >= 0)
                 run(&s);
         else

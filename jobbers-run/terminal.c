@@ -288,6 +288,8 @@ static int report(Terminal *t) {
         fprintf(stderr, "jobbers-run: %s: %s\n", t->definition->name, outcome.error ?: end_reason_to_string(record.end_reason));
         if (record.term_signal > 0)
                 return 128 + record.term_signal;
+        if (record.exit_status < 0 && record.end_reason == END_EXIT)
+                return STATUS_OURS;     /* it never had a process */
         return record.exit_status > 0 ? record.exit_status : 1;
 }
 

@@ -56,7 +56,7 @@ static const char *attempt_end(const json_t *attempt, char buf[static 128]) {
         else if (*signal)
                 snprintf(buf, 128, "%s%s%s%s", signal, plain ? "" : " (", plain ? "" : reason, plain ? "" : ")");
         else
-                snprintf(buf, 128, "%s", reason);
+                snprintf(buf, 128, "%s", STREQ(reason, "exit") ? "not started" : reason);
         return buf;
 }
 

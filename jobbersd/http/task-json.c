@@ -75,7 +75,7 @@ void attempt_put_end(Str *b, const Attempt *a) {
         else if (a->term_signal > 0)
                 (void) str_printf(b, "killed by %s", signal_name(a->term_signal));
         else {
-                (void) str_append(b, reason ? reason : "unknown");
+                (void) str_append(b, a->end_reason == END_EXIT ? "it could not be started" : reason ? reason : "unknown");
                 return;
         }
         if (reason && a->end_reason != END_EXIT && a->end_reason != END_SIGNAL)
@@ -185,7 +185,8 @@ const Schema SCHEMA_RESOURCES = { "Resources", .fields = (const Field[]) {
         { "started_at", FIELD_TIME, OR_NULL },                                                                                    \
         { "ended_at", FIELD_TIME, OR_NULL },                                                                                      \
         { "end_reason", FIELD_STRING, OR_NULL,                                                                                    \
-          .help = "exit, signal, oom, timeout, stalled, cancelled, shutdown or host-lost" },                                      \
+          .help = "exit, signal, oom, timeout, stalled, cancelled, shutdown or host-lost; exit with neither an exit_status nor "   \
+                  "a signal: it could not be started, and error says why" },                                                      \
         { "exit_status", FIELD_INTEGER, OR_NULL },                                                                                \
         { "signal", FIELD_STRING, OR_NULL },                                                                                      \
         { "error", FIELD_STRING, OR_NULL },                                                                                       \

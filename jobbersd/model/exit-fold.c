@@ -70,6 +70,8 @@ static char *default_sentence(const Facts *f, EndReason reason) {
         }
         if (r->term_signal > 0)
                 return str_new("killed by %s", signal_name(r->term_signal));
+        if (r->exit_status < 0)
+                return strdup("it could not be started");
         const char *name = exit_status_name(r->exit_status);
         return name ? str_new("exit status %d (%s)", r->exit_status, name) : str_new("exit status %d", r->exit_status);
 }

@@ -211,8 +211,9 @@ static bool record_consistent(const ExitRecord *r) {
         bool exited = r->exit_status >= 0, killed = r->term_signal > 0;
         if (exited && killed)
                 return false;
+        /* Neither: there never was a process. */
         if (r->end_reason == END_EXIT)
-                return exited;
+                return !killed;
         return r->end_reason == END_SIGNAL ? killed : true;
 }
 

@@ -104,6 +104,21 @@ def test_user_of_the_definition(make_daemon, mode):
     assert d.run('asroot')['status'] == 'completed'
 
 
+@pytest.mark.parametrize('key, value', [('EnvironmentFile', '/nowhere/env'), ('User', 'no-such-user-here'), ('Launcher', 'scope')])
+def test_what_could_not_be_started_has_no_exit_status(make_daemon, mode, key, value):
+    """There never was a process that could have had one."""
+    if mode != 'system':
+        pytest.skip('users are for system mode')
+    d = make_daemon(launcher='subprocess')
+    d.define('never', 'exit 0', DeadLetterPolicy='save', **{key: value})
+    d.start()
+    t = d.run('never')
+    a, = t['attempts']
+    assert t['status'] == 'failed' and t['last_error'] == a['error'] and a['error']
+    assert (a['end_reason'], a['exit_status'], a['signal']) == ('exit', None, None)
+    assert 'ended: it could not be started' in d.ask('GET', f'/task/{t["id"]}/logs').text
+
+
 def test_unknown_user_fails_with_a_sentence(make_daemon, mode):
     if mode != 'system':
         pytest.skip('users are for system mode')

@@ -265,7 +265,8 @@ def test_environment_file_missing(launcher):
     launcher.define('y', 'exit 0', EnvironmentFile='-/nowhere/env')
     launcher.start()
     r = launcher.run('x').end()
-    assert '/nowhere/env' in r['ERROR'] and r['EXIT_STATUS'] != '0'
+    assert '/nowhere/env' in r['ERROR']
+    assert (r['END_REASON'], r['EXIT_STATUS'], r['TERM_SIGNAL']) == ('exit', '-1', '0'), 'nothing was executed'
     assert launcher.run('y').end()['EXIT_STATUS'] == '0'
 
 
@@ -1144,12 +1145,15 @@ def test_terminal_refusals(launcher):
     """Each with a sentence, before anything is run."""
     launcher.define('ok', 'exit 0')
     launcher.define('stranger', 'exit 0', User='no-such-user')
+    launcher.define('blind', 'exit 0', EnvironmentFile='/nowhere/env')
     with open(os.path.join(launcher.tasks, 'broken.task'), 'w') as f:
         f.write('[Task]\nName=broken\nVersion=1\nNonsense=5\n')
     r = terminal(launcher, 'ok')
     assert r.returncode == 0 and 'broken.task' in r.stderr
     r = terminal(launcher, 'stranger')
     assert r.returncode == 125 and 'no-such-user' in r.stderr
+    r = terminal(launcher, 'blind')
+    assert r.returncode == 125 and 'cannot read the environment file /nowhere/env' in r.stderr
     r = terminal(launcher, 'ok', 'x=' + 'y' * 2000, '--max-parameters=1K')
     assert r.returncode == 2 and '--max-parameters' in r.stderr
     r = terminal(launcher, 'ok', 'novalue')

@@ -93,7 +93,7 @@ static void refused(void **state) {
                 BAD(ENDED "ATTEMPT=1\n\n"), BAD(ENDED "nonsense\n\n"), BAD(ENDED "=x\n\n"), BAD(ENDED "ERROR=a\0b\n\n"),
                 BAD(ENDED "PROGRESS=101\n\n"), BAD(ENDED "PROGRESS=-2\n\n"), BAD(ENDED "PROGRESS=+5\n\n"), BAD(ENDED "PROGRESS=05\n\n"),
                 BAD(ENDED "CPU_USEC=-1\n\n"), BAD(ENDED "CPU_USEC=9223372036854775808\n\n"), BAD(ENDED "CPU_USEC=\n\n"),
-                BAD(GOOD "END_REASON=exit\nEXIT_STATUS=-1\nTERM_SIGNAL=0\n\n"), BAD(GOOD "END_REASON=exit\nEXIT_STATUS=256\nTERM_SIGNAL=0\n\n"),
+                BAD(GOOD "END_REASON=exit\nEXIT_STATUS=-1\nTERM_SIGNAL=9\n\n"), BAD(GOOD "END_REASON=exit\nEXIT_STATUS=256\nTERM_SIGNAL=0\n\n"),
                 BAD(GOOD "END_REASON=exit\nEXIT_STATUS=0\nTERM_SIGNAL=9\n\n"), BAD(GOOD "END_REASON=signal\nEXIT_STATUS=-1\nTERM_SIGNAL=0\n\n"),
                 BAD(GOOD "END_REASON=signal\nEXIT_STATUS=-1\nTERM_SIGNAL=65\n\n"), BAD(GOOD "END_REASON=\nEXIT_STATUS=0\nTERM_SIGNAL=0\n\n"),
                 BAD(GOOD "END_REASON=success\nEXIT_STATUS=0\nTERM_SIGNAL=0\n\n"), BAD(GOOD "EXIT_STATUS=0\nTERM_SIGNAL=0\n\n"),
@@ -117,6 +117,11 @@ static void refused(void **state) {
         _cleanup_exit_record_ ExitRecord c = {};
         assert_int_equal(decode(filled, sizeof filled - 1, &c), 0);
         assert_string_equal(c.result, "{}");
+        /* No process, no status. */
+        static const char never[] = GOOD "END_REASON=exit\nEXIT_STATUS=-1\nTERM_SIGNAL=0\nERROR=cannot\n\n";
+        _cleanup_exit_record_ ExitRecord e = {};
+        assert_int_equal(decode(never, sizeof never - 1, &e), 0);
+        assert_true(e.end_reason == END_EXIT && e.exit_status == -1 && e.term_signal == 0);
         /* Cut off anywhere, it is no record. */
         for (size_t n = 0; n < sizeof with_result - 1; n++) {
                 ExitRecord r = {};
@@ -296,6 +301,9 @@ static void fold(void **state) {
                 { "[Resources]\nMemoryMax=64M\n", END_OOM, .signal = SIGKILL, .peak = 30 << 20, .event = LIFE_FAIL, .error = "out of memory: killed by the kernel below its own MemoryMax=, so its queue or the host had none left" },
                 { "[Resources]\nMemoryMax=64M\n", END_OOM, .signal = SIGKILL, .event = LIFE_FAIL, .error = "out of memory: it needed more than MemoryMax=, which is 64 MiB" },
                 { "", END_EXIT, 203, .own = "cannot run /bin/x: no such file", .event = LIFE_FAIL, .error = "cannot run /bin/x: no such file" },
+                { "RetryOn=255\n", END_EXIT, -1, .own = "cannot read the environment file /x: no such file", .event = LIFE_FAIL,
+                  .error = "cannot read the environment file /x: no such file" },
+                { "", END_EXIT, -1, .event = LIFE_FAIL, .error = "it could not be started" },
                 { "", END_EXIT, 1, .result = TYPED, .event = LIFE_FAIL, .error = "it moved", .type = "Gone" },
                 { NULL, END_EXIT, 75, .event = LIFE_FAIL, .error = "exit status 75 (TEMPFAIL)" },
                 /* Expected ones, with retries left. */
