@@ -114,7 +114,13 @@ int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
                 dispatch_unready(e, q, t);      /* by its old place */
 
         t->status = arrow->to;
-        life_change(t, run, fx, task_now(t), due);
+        usec_t ended = run ? run->attempt.ended_at : 0;
+        life_change(t, run, fx, MAX(task_now(t), ended), due);
+        /* It will start again, and not before this, should the clock be set back meanwhile: task_now() goes by what the record holds. */
+        if (ended && !(fx & LIFE_FX_FINAL))
+                t->heartbeat_at = MAX(t->heartbeat_at, ended);
+        if (event == LIFE_RESUBMIT && t->attempts > 0)
+                t->heartbeat_at = MAX(t->heartbeat_at, t->completed_at);
         if (event == LIFE_RESUBMIT) {
                 t->completed_at = 0;
                 t->stop_reason = STOP_NONE;

@@ -148,6 +148,54 @@ static void many_at_once(void **state) {
         assert_int_equal(f->n_seen, 4);
 }
 
+static int last_end(void *userdata, const Attempt *a) {
+        *(usec_t *) userdata = a->ended_at;
+        return 0;
+}
+
+/* The last attempt ended while the clock was an hour ahead; the end of it is what this returns. */
+static usec_t finish_ahead(Fixture *f, const Ulid *id, int status) {
+        ExitRecord r = exited(status);
+        _cleanup_task_ Task t = {};
+        usec_t ended = 0;
+        r.ended_at = clock_wall() + 60 * MINUTE;
+        attempt_finish(f, seen_of(f, id), &r);
+        assert_int_equal(run(f), 0);
+        task_of(f, id, &t);
+        assert_int_equal(store_attempt_list(f->store, t.seq, last_end, &ended), 0);
+        assert_true(ended == r.ended_at);
+        return ended;
+}
+
+static void times_do_not_go_back(void **state) {
+        Fixture *f = *state;
+        Ulid id = submit(f, "later", NULL);
+        assert_int_equal(run(f), 0);
+        usec_t ended = finish_ahead(f, &id, 75);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(61 * USEC_PER_SEC, 61 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        _cleanup_task_ Task again = {};
+        task_of(f, &id, &again);
+        assert_int_equal(again.status, TASK_STARTED);
+        assert_true(again.retried_at >= ended && again.heartbeat_at >= ended);
+
+        clock_shift(121 * MINUTE, 61 * USEC_PER_SEC);
+        ended = finish_ahead(f, &id, 0);
+        _cleanup_task_ Task over = {};
+        task_of(f, &id, &over);
+        assert_int_equal(over.status, TASK_COMPLETED);
+        assert_true(over.completed_at >= ended);
+
+        _cleanup_task_ Task copy = {}, third = {};
+        const char *sentence = NULL;
+        assert_int_equal(engine_resubmit(f->engine, &id, true, &copy, &sentence), 0);
+        assert_int_equal(run(f), 0);
+        task_of(f, &id, &third);
+        assert_int_equal(third.status, TASK_STARTED);
+        assert_true(third.retried_at >= ended);
+}
+
 static void expiry(void **state) {
         Fixture *f = *state;
         _cleanup_task_ Task t = {};
@@ -166,7 +214,7 @@ static void expiry(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(run_at), TEST(retry_delay_passes), TEST(forward_step), TEST(backward_step), TEST(step_while_down), TEST(step_rolled_back), TEST(step_made_once), TEST(unreadable), TEST(many_at_once),
-                TEST(expiry),
+                TEST(times_do_not_go_back), TEST(expiry),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
