@@ -42,9 +42,11 @@ static int limits_apply(Containment *c, char **ret_sentence) {
                         r = limit_write(fd, "memory.high", "%llu", d->memory_high, "MemoryHigh", ret_sentence);
         }
         if (r >= 0 && c->has_cpu) {
-                if (d->cpu_quota_percent > 0)
-                        r = limit_write(fd, "cpu.max", "%llu 100000", d->cpu_quota_percent * 1000, "CPUQuota", ret_sentence);
-                if (r >= 0 && d->cpu_weight > 0)
+                if (d->cpu_quota > 0)
+                        r = limit_write(fd, "cpu.max", "%llu 100000", d->cpu_quota * 10, "CPUQuota", ret_sentence);
+                if (r >= 0 && d->cpu_weight == CPU_WEIGHT_IDLE)
+                        r = limit_write(fd, "cpu.idle", "%llu", 1, "CPUWeight", ret_sentence);
+                else if (r >= 0 && d->cpu_weight > 0)
                         r = limit_write(fd, "cpu.weight", "%llu", d->cpu_weight, "CPUWeight", ret_sentence);
         }
         /* Not every disk scheduler has weights. */

@@ -121,10 +121,10 @@ static int limits_put(sd_bus_message *m, const Definition *d) {
                 r = put(m, r, "MemoryHigh", "t", d->memory_high);
         if (d->tasks_max != UINT64_MAX)
                 r = put(m, r, "TasksMax", "t", d->tasks_max);
-        if (d->cpu_quota_percent > 0)
-                r = put(m, r, "CPUQuotaPerSecUSec", "t", d->cpu_quota_percent * (USEC_PER_SEC / 100));
-        if (d->cpu_weight > 0)
-                r = put(m, r, "CPUWeight", "t", d->cpu_weight);
+        if (d->cpu_quota > 0)
+                r = put(m, r, "CPUQuotaPerSecUSec", "t", d->cpu_quota * (USEC_PER_SEC / 10000));
+        if (d->cpu_weight > 0)          /* systemd's number for idle is 0 */
+                r = put(m, r, "CPUWeight", "t", d->cpu_weight == CPU_WEIGHT_IDLE ? 0 : d->cpu_weight);
         if (d->io_weight > 0)
                 r = put(m, r, "IOWeight", "t", d->io_weight);
         /* Without accounting there is nothing to tell of its end. */

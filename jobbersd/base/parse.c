@@ -206,6 +206,18 @@ int parse_percent(const char *s, uint64_t *ret) {
         return 0;
 }
 
+int parse_permyriad(const char *s, uint64_t *ret) {
+        uint64_t whole, part, scale;
+        int r;
+
+        r = take_decimal(&s, &whole, &part, &scale);
+        if (r < 0)
+                return r;
+        if (!STREQ(s, "%") || part * 100 % scale != 0)
+                return -EINVAL;
+        return scale_decimal(whole, part, scale, 100, ret);
+}
+
 int parse_mode(const char *s, mode_t *ret) {
         mode_t m = 0;
 

@@ -31,6 +31,7 @@ int parse_bool(const char *s, bool *ret);               /* systemd's: 1 yes y tr
 int parse_size(const char *s, uint64_t *ret);           /* bytes; suffixes K M G T (1024), fractions; "infinity" = UINT64_MAX */
 int parse_span(const char *s, usec_t *ret);             /* systemd.time: "5min 20s", "90", "1.5h", "infinity"; bare numbers are seconds */
 int parse_percent(const char *s, uint64_t *ret);        /* "150%" → 150; the sign is required */
+int parse_permyriad(const char *s, uint64_t *ret);      /* "12.5%" → 1250; at most two decimals, the sign is required */
 int parse_mode(const char *s, mode_t *ret);             /* octal, up to 07777 */
 int parse_signal(const char *s);                        /* "SIGTERM", "TERM" or "15" → 15; -EINVAL */
 const char *signal_name(int signal);                    /* "SIGTERM"; "SIG?" when unknown */

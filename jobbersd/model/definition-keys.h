@@ -33,7 +33,7 @@ struct DefinitionKey {
 
 extern const ValueType type_name, type_version, type_text, type_command, type_count, type_limit_count, type_time, type_time_or_none,
         type_delay, type_word, type_save, type_retry_on, type_signal, type_directory, type_account, type_mode, type_environment,
-        type_environment_file, type_memory, type_tasks, type_percent, type_weight, type_nofile;
+        type_environment_file, type_memory, type_tasks, type_percent, type_weight, type_cpu_weight, type_nofile;
 
 #define N_DEFINITION_KEYS 32
 extern const DefinitionKey definition_keys[N_DEFINITION_KEYS];

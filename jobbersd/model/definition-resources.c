@@ -11,8 +11,8 @@ static int refuse(char **ret_reason, char *reason) {
         return reason ? -EINVAL : -ENOMEM;
 }
 
-static uint64_t percent_of(uint64_t percent, uint64_t whole) {
-        return (uint64_t) ((unsigned __int128) whole * percent / 100);
+static uint64_t part_of(uint64_t permyriad, uint64_t whole) {
+        return (uint64_t) ((unsigned __int128) whole * permyriad / 10000);
 }
 
 /* A number below /proc/sys, or what it usually is. */
@@ -38,10 +38,10 @@ static void zero(const DefinitionKey *k, void *field) {
 
 static int memory_parse(const DefinitionReader *r, const DefinitionKey *k, const char *value, void *field, char **ret_reason) {
         uint64_t n;
-        if (parse_percent(value, &n) == 0) {
-                if (n > 100)
+        if (parse_permyriad(value, &n) == 0) {
+                if (n > 10000)
                         return refuse(ret_reason, strdup("more than 100% of the memory is no limit: use infinity"));
-                n = percent_of(n, (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE));
+                n = part_of(n, (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE));
         } else if (parse_size(value, &n) < 0)
                 return refuse(ret_reason, strdup("it must be a size such as 512M or 2G, a percentage of the memory, or infinity"));
         if (n == 0)
@@ -70,8 +70,8 @@ static int tasks_parse(const DefinitionReader *r, const DefinitionKey *k, const 
         uint64_t n;
         if (STREQ(value, "infinity"))
                 n = UINT64_MAX;
-        else if (parse_percent(value, &n) == 0 && n <= 100)
-                n = percent_of(n, MIN(sysctl_read("/proc/sys/kernel/pid_max", 4194304), sysctl_read("/proc/sys/kernel/threads-max", 32768)));
+        else if (parse_permyriad(value, &n) == 0 && n <= 10000)
+                n = part_of(n, MIN(sysctl_read("/proc/sys/kernel/pid_max", 4194304), sysctl_read("/proc/sys/kernel/threads-max", 32768)));
         else if (parse_u64(value, &n) < 0)
                 return refuse(ret_reason, strdup("it must be a number of processes and threads, a percentage of what the kernel allows, or infinity"));
         if (n == 0)
@@ -89,16 +89,20 @@ const ValueType type_tasks = { tasks_parse, number_print, not_set };
 
 static int percent_parse(const DefinitionReader *r, const DefinitionKey *k, const char *value, void *field, char **ret_reason) {
         uint64_t n;
-        if (parse_percent(value, &n) < 0 || n < k->min || n > k->max)
-                return refuse(ret_reason, strdup("it must be a percentage of one CPU such as 50% or 200%"));
+        if (parse_permyriad(value, &n) < 0 || n < k->min || n > k->max)
+                return refuse(ret_reason, strdup("it must be a percentage of one CPU such as 12.5% or 200%, and 1% at least"));
         *(uint64_t *) field = n;
         return 0;
 }
 
 static void percent_print(Str *b, const DefinitionKey *k, const void *field) {
         uint64_t n = *(const uint64_t *) field;
-        if (n > 0)
-                str_printf(b, "%s=%llu%%\n", k->name, (unsigned long long) n);
+        if (n == 0)
+                return;
+        str_printf(b, "%s=%llu", k->name, (unsigned long long) n / 100);
+        if (n % 100 > 0)
+                str_printf(b, ".%02u", (unsigned) (n % 100));
+        str_append(b, "%\n");
 }
 const ValueType type_percent = { percent_parse, percent_print, zero };
 
@@ -116,6 +120,21 @@ static void weight_print(Str *b, const DefinitionKey *k, const void *field) {
                 str_printf(b, "%s=%llu\n", k->name, (unsigned long long) n);
 }
 const ValueType type_weight = { weight_parse, weight_print, zero };
+
+static int cpu_weight_parse(const DefinitionReader *r, const DefinitionKey *k, const char *value, void *field, char **ret_reason) {
+        if (!STREQ(value, "idle"))
+                return weight_parse(r, k, value, field, ret_reason);
+        *(uint64_t *) field = CPU_WEIGHT_IDLE;
+        return 0;
+}
+
+static void cpu_weight_print(Str *b, const DefinitionKey *k, const void *field) {
+        if (*(const uint64_t *) field == CPU_WEIGHT_IDLE)
+                str_printf(b, "%s=idle\n", k->name);
+        else
+                weight_print(b, k, field);
+}
+const ValueType type_cpu_weight = { cpu_weight_parse, cpu_weight_print, zero };
 
 /* SOFT[:HARD] in two fields; one number sets both. Files of a process have no "infinity" in Linux: it is the most the kernel allows. */
 static int nofile_number(const char *s, uint64_t *ret) {

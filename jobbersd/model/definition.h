@@ -32,6 +32,8 @@ typedef struct RetryOn {
         char **error_types;
 } RetryOn;
 
+#define CPU_WEIGHT_IDLE UINT64_MAX      /* CPUWeight=idle */
+
 /* Read-only once loaded; reference-counted, since running attempts keep theirs. */
 typedef struct Definition {
         unsigned n_ref;
@@ -61,7 +63,8 @@ typedef struct Definition {
         LauncherKind launcher;          /* LAUNCHER_AUTO: the daemon's */
         /* [Resources]; UINT64_MAX or 0 as said: not set */
         uint64_t memory_max, memory_high, tasks_max;    /* UINT64_MAX: not set */
-        uint64_t cpu_quota_percent, cpu_weight, io_weight;      /* 0: not set */
+        uint64_t cpu_quota;             /* hundredths of a percent of one CPU; 0: not set */
+        uint64_t cpu_weight, io_weight; /* 0: not set; CPU_WEIGHT_IDLE */
         uint64_t limit_nofile_soft, limit_nofile_hard;  /* UINT64_MAX: not set */
         bool has_parameters;            /* [Parameters] is there */
         Parameter *parameters;

@@ -122,6 +122,19 @@ def cgroup_of(pid):
         return next(line[3:].strip() for line in f if line.startswith('0::'))
 
 
+def test_fractions_and_idle(manager):
+    """As systemd has them: its number for CPUWeight=idle is 0."""
+    l = manager.launcher
+    l.define('slow', 'exit 0', more='[Resources]\nCPUQuota=12.5%\nCPUWeight=idle\n')
+    l.start()
+    a = l.run('slow', go=False)
+    assert l.reply().result == 0
+    asked = manager.properties(unit_of(a))
+    assert 'CPUQuotaPerSecUSec=125000' in asked and 'CPUWeight=0' in asked, asked
+    a.say('GO=1\n')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
 def test_an_attempt_in_its_scope(manager):
     l = manager.launcher
     l.define('say', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 7', more='[Resources]\nMemoryMax=64M\nMemoryHigh=32M\nCPUQuota=50%\nCPUWeight=7\n'

@@ -43,6 +43,8 @@ static void fuzz_numbers(const char *s) {
         must(parse_size(s, &u) == 0 || u == mark);
         u = mark;
         must(parse_percent(s, &u) == 0 ? strchr(s, '%') != NULL : u == mark);
+        u = mark;
+        must(parse_permyriad(s, &u) == 0 ? strchr(s, '%') != NULL : u == mark);
         n = parse_signal(s);
         must(n == -EINVAL || (n >= 1 && n <= SIGRTMAX));
         if (n > 0 && !STREQ(signal_name(n), "SIG?"))

@@ -117,6 +117,17 @@ static void percents(void **state) {
         check("parse_percent", parse_percent, cases, ARRAY_SIZE(cases));
 }
 
+static void permyriads(void **state) {
+        static const Case cases[] = {
+                { "0%", 0, 0 }, { "150%", 0, 15000 }, { "12.5%", 0, 1250 }, { "0.01%", 0, 1 }, { "33.33%", 0, 3333 }, { "33.330%", 0, 3333 },
+                { "184467440737095516%", 0, 18446744073709551600U }, { "184467440737095517%", -ERANGE },
+                { "0.001%", -EINVAL }, { "12.5", -EINVAL }, { "12.%", -EINVAL }, { ".5%", -EINVAL }, { "%", -EINVAL }, { "", -EINVAL }, { "1,5%", -EINVAL },
+                { "12.5 %", -EINVAL }, { "-1.5%", -EINVAL },
+        };
+
+        check("parse_permyriad", parse_permyriad, cases, ARRAY_SIZE(cases));
+}
+
 static int mode_as_u64(const char *s, uint64_t *ret) {
         mode_t m;
         int r = parse_mode(s, &m);
@@ -171,7 +182,7 @@ static void signals(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(u64),   cmocka_unit_test(i64),      cmocka_unit_test(booleans), cmocka_unit_test(sizes),
-                cmocka_unit_test(spans), cmocka_unit_test(percents), cmocka_unit_test(modes),    cmocka_unit_test(signals),
+                cmocka_unit_test(spans), cmocka_unit_test(percents), cmocka_unit_test(permyriads), cmocka_unit_test(modes),    cmocka_unit_test(signals),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,7 @@ static void defaults(void **state) {
         assert_null(d->environment_files);
         assert_int_equal(d->launcher, LAUNCHER_AUTO);
         assert_true(d->memory_max == UINT64_MAX && d->memory_high == UINT64_MAX && d->tasks_max == UINT64_MAX);
-        assert_true(d->cpu_quota_percent == 0 && d->cpu_weight == 0 && d->io_weight == 0);
+        assert_true(d->cpu_quota == 0 && d->cpu_weight == 0 && d->io_weight == 0);
         assert_true(d->limit_nofile_soft == UINT64_MAX && d->limit_nofile_hard == UINT64_MAX);
         assert_false(d->has_parameters);
 
@@ -138,7 +138,7 @@ static void values(void **state) {
         assert_int_equal(d->launcher, LAUNCHER_SUBPROCESS);
         assert_int_equal(d->memory_max, 512 << 20);
         assert_int_equal(d->memory_high, 1536 << 20);
-        assert_int_equal(d->cpu_quota_percent, 150);
+        assert_int_equal(d->cpu_quota, 15000);
         assert_int_equal(d->cpu_weight, 20);
         assert_int_equal(d->io_weight, 10000);
         assert_int_equal(d->tasks_max, 64);
@@ -163,6 +163,11 @@ static void nothing_set(void **state) {
         /* Percentages are of this host. */
         _cleanup_(definition_unref_p) Definition *c = good("[Resources]\nMemoryMax=50%\nTasksMax=10%\n");
         assert_true(c->memory_max > 0 && c->memory_max < UINT64_MAX && c->tasks_max > 0 && c->tasks_max < UINT64_MAX);
+        _cleanup_(definition_unref_p) Definition *eighth = good("[Resources]\nMemoryMax=50%\nMemoryHigh=12.5%\nTasksMax=12.5%\nCPUQuota=12.5%\nCPUWeight=idle\n");
+        assert_true(eighth->memory_high == eighth->memory_max / 4 && eighth->tasks_max > c->tasks_max);
+        assert_true(eighth->cpu_quota == 1250 && eighth->cpu_weight == CPU_WEIGHT_IDLE);
+        _cleanup_free_ char *text = definition_text(eighth);
+        assert_non_null(strstr(text, "\nCPUQuota=12.50%\nCPUWeight=idle\n"));
 }
 
 static void refusals(void **state) {
@@ -211,6 +216,11 @@ static void refusals(void **state) {
         bad_resource("MemoryMax=101%");
         bad_resource("CPUQuota=50");
         bad_resource("CPUQuota=0%");
+        bad_resource("CPUQuota=0.99%");
+        bad_resource("CPUQuota=12.345%");
+        bad_resource("MemoryHigh=100.01%");
+        bad_resource("IOWeight=idle");
+        bad_resource("CPUWeight=Idle");
         bad_resource("CPUWeight=0");
         bad_resource("IOWeight=10001");
         bad_resource("TasksMax=0");
