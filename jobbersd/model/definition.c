@@ -28,7 +28,7 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
         { "Task", "Documentation", &type_text, FIELD(documentation), .help = "Where to read more." },
         { "Task", "ExecStart", &type_command, FIELD(argv), .required = true,
           .help = "The executable and its arguments, split as systemd does, never by a shell. A path that is not absolute begins in "
-                  "/usr/libexec/jobbers." },
+                  "/usr/libexec/jobbers. Neither %-specifiers nor $VARIABLES are expanded: they reach the program as they stand." },
         { "Task", "MaxRetries", &type_count, FIELD(max_retries), "3", .max = 1000000,
           .help = "How often the task is tried again after an expected failure." },
         { "Task", "RetryDelaySec", &type_delay, FIELD(retry_delay), .max = CENTURY,

@@ -35,7 +35,7 @@ open(os.environ['JOBBERS_RESULT'], 'w').write(json.dumps(r))
 @pytest.mark.modes('system', 'user')
 def test_what_it_sees(daemon):
     daemon.define('probe', PROBE, Environment='"GREETING=hello world" LANG=de_DE.UTF-8')
-    daemon.file('probe.task', open(daemon.path('tasks.d', 'probe.task')).read().replace('ExecStart=probe', 'ExecStart=probe one "two words" $HOME ;x'))
+    daemon.file('probe.task', open(daemon.path('tasks.d', 'probe.task')).read().replace('ExecStart=probe', 'ExecStart=probe one "two words" $HOME %n ${USER} ;x'))
     daemon.reload()
     parameters = {'report_id': 42, 'text': 'ä "quoted" \n', 'nested': {'a': [1, 2.5, None, True]}}
     t = daemon.run('probe', parameters=parameters)
@@ -44,7 +44,7 @@ def test_what_it_sees(daemon):
 
     assert json.loads(r['stdin']) == parameters
     assert r['file'] == r['stdin']
-    assert r['argv'] == ['one', 'two words', '$HOME', ';x']        # no shell
+    assert r['argv'] == ['one', 'two words', '$HOME', '%n', '${USER}', ';x']        # no shell, nothing expanded
     assert r['cwd'] == '/'
     assert r['fds'] == [0, 1, 2]
     assert r['blocked'] == 0 and r['ignored'] == 0
