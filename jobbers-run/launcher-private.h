@@ -38,7 +38,9 @@ typedef struct Launcher {
         Place place;
         CgroupBase base;
         const ContainmentDriver *driver;        /* of attempts that are not in scopes */
-        Scopes *scopes;                         /* NULL unless systemd answers and may be used */
+        Scopes *scopes;                         /* NULL unless systemd answers */
+        bool scope_is_default;                  /* of definitions that leave Launcher= open; as it was said in hello */
+        usec_t scopes_tried_at;                 /* boot */
         bool has_journal, oom_protected;
         DefinitionSet *definitions;
         Map *findings;
@@ -66,6 +68,8 @@ void launcher_close_fds(Launcher *l);
 
 /* Makes the place of attempts' cgroups anew when somebody has removed it: a unit that was stopped. -errno, which was logged. */
 int launcher_base_check(Launcher *l);
+/* Is there a manager to ask for a scope? One that did not answer is asked again, now and then. 0, -EAGAIN: not just now, -EOPNOTSUPP: never. */
+int launcher_scopes_check(Launcher *l);
 
 /* launcher-start.c: takes the descriptors. */
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
@@ -105,6 +109,7 @@ void launcher_kills_free(Launcher *l);
 void launcher_kills_close_fds(Launcher *l);
 
 /* launcher-scope.c */
+bool scopes_expected(const Settings *settings);         /* this host, or this user, has a manager, whether it answers or not */
 int scopes_new(Launcher *l, Scopes **ret);              /* -EOPNOTSUPP: no systemd manager answers */
 void scopes_free(Scopes *s);
 /* Around a fork, in which the connection's descriptor is to be closed: sd-bus tells its number only here, and it changes. */

@@ -343,8 +343,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* ── the launcher's side ── */
 
+bool scopes_expected(const Settings *settings) {
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        if (!settings->user_mode)
+                return access("/run/systemd/system", F_OK) >= 0;
+        _cleanup_free_ char *path = runtime ? str_new("%s/systemd", runtime) : NULL;
+        return path && access(path, F_OK) >= 0;
+}
+
 int scopes_new(Launcher *l, Scopes **ret) {
-        if (l->settings->user_mode ? !getenv("XDG_RUNTIME_DIR") : access("/run/systemd/system", F_OK) < 0)
+        if (!scopes_expected(l->settings))
                 return -EOPNOTSUPP;
         Scopes *s = calloc(1, sizeof *s);
         if (!s)

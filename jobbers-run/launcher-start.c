@@ -107,8 +107,9 @@ static int descriptors_check(Launcher *l, int parameters_fd, int channel_fd, con
         return 0;
 }
 
-static bool use_scope(Launcher *l, const Definition *d) {
-        return d->launcher == LAUNCHER_SUBPROCESS ? false : l->scopes != NULL;
+/* The daemon's setting counts only where the definition leaves it open. The daemon decides it in the same way, from the hello. */
+static bool use_scope(const Launcher *l, const Definition *d) {
+        return d->launcher == LAUNCHER_AUTO ? l->scope_is_default : d->launcher == LAUNCHER_SCOPE;
 }
 
 static OutputKind output_kind(const Launcher *l, bool scope) {
@@ -205,8 +206,10 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         }
         free(TAKE_PTR(sentence));
         bool scope = use_scope(l, d);
-        if (d->launcher == LAUNCHER_SCOPE && !scope) {
-                launcher_reply(l, q, -EOPNOTSUPP, "its definition says Launcher=scope, but no systemd manager answers here");
+        r = scope ? launcher_scopes_check(l) : 0;
+        if (r < 0) {
+                launcher_reply(l, q, r, r == -EAGAIN ? "its definition says Launcher=scope, and systemd does not answer just now"
+                                                     : "its definition says Launcher=scope, and there is no systemd here to make one");
                 return;
         }
         r = scope ? 0 : launcher_base_check(l);
@@ -232,6 +235,4 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         }
         if (scope)
                 scopes_add(l->scopes, q, d, pid);
-        else if (l->scopes)
-                launcher_reply(l, q, 0, NULL);  /* the daemon of a launcher with scopes waits for a word */
 }

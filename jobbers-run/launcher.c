@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -19,6 +20,7 @@
 
 #define LOCK_AGAIN (2 * USEC_PER_MSEC)          /* stragglers need no longer */
 #define REQUESTS_AT_ONCE 32
+#define SCOPES_AGAIN (2 * USEC_PER_SEC)         /* between two tries to reach a manager that does not answer, each of which holds us up */
 /* As a service, attempts that are not in scopes live in a unit of their own: systemd cannot start a service again whose cgroup has controllers
  * turned on for those who are still in it. */
 #define ATTEMPTS_UNIT "/jobbers.slice/jobbers-attempts.service"
@@ -67,8 +69,10 @@ static void connection_end(Launcher *l) {
 }
 
 static uint32_t launcher_flags(const Launcher *l) {
-        uint32_t flags = l->scopes ? LAUNCHER_HOLDS_SCOPE : l->driver->flag;
-        if (l->scopes || (l->driver == &containment_cgroup && l->base.has_memory && l->base.has_cpu && l->base.has_pids))
+        uint32_t flags = l->scope_is_default ? LAUNCHER_HOLDS_SCOPE : l->driver->flag;
+        if (l->scopes)
+                flags |= LAUNCHER_HAS_SCOPES;
+        if (l->scope_is_default || (l->driver == &containment_cgroup && l->base.has_memory && l->base.has_cpu && l->base.has_pids))
                 flags |= LAUNCHER_HAS_LIMITS;
         if (l->has_journal)
                 flags |= LAUNCHER_HAS_JOURNAL;
@@ -257,12 +261,27 @@ static int holder_choose(Launcher *l) {
         if (r < 0 && r != -EOPNOTSUPP)
                 return log_error_errno(r, "cannot look for a cgroup");
         l->driver = r >= 0 ? &containment_cgroup : containment_pidns_works() ? &containment_pidns : &containment_tree;
-        if (l->settings->launcher == LAUNCHER_SUBPROCESS)
-                return 0;
+        /* Also with --launcher=subprocess: a definition may say Launcher=scope. */
         r = scopes_new(l, &l->scopes);
         if (r < 0 && l->settings->launcher == LAUNCHER_SCOPE)
                 return log_error_errno(r, "--launcher=scope, but no systemd manager answers");
+        if (r < 0 && l->settings->launcher == LAUNCHER_AUTO && scopes_expected(l->settings))
+                log_warning("systemd does not answer: tasks run as subprocesses and not in scopes, until the launcher is started again");
+        l->scope_is_default = l->scopes && l->settings->launcher != LAUNCHER_SUBPROCESS;
         return 0;
+}
+
+int launcher_scopes_check(Launcher *l) {
+        if (l->scopes)
+                return 0;
+        if (!scopes_expected(l->settings))
+                return -EOPNOTSUPP;
+        if (clock_boot() < l->scopes_tried_at + SCOPES_AGAIN)
+                return -EAGAIN;
+        if (scopes_new(l, &l->scopes) >= 0)
+                log_notice("systemd answers now: tasks whose definition says Launcher=scope can be started");
+        l->scopes_tried_at = clock_boot();
+        return l->scopes ? 0 : -EAGAIN;
 }
 
 static int launcher_open(Launcher *l, const Settings *settings, int fd) {
@@ -355,7 +374,7 @@ int launcher_run(const Settings *settings, int fd) {
         Launcher l;
         int r = launcher_open(&l, settings, fd);
         if (r >= 0) {
-                log_debug("attempts are held by %s%s", l.scopes ? "scopes, else by " : "", l.driver->name);
+                log_debug("attempts are held by %s%s", l.scope_is_default ? "scopes, else by " : "", l.driver->name);
                 if (!l.is_child)
                         (void) sd_notify(0, "READY=1");
                 r = sd_event_loop(l.event);

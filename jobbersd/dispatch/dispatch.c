@@ -231,7 +231,7 @@ static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t n
         usec_t ready = MAX(run->task.submitted_at, run->task.scheduled_at), wall = clock_wall();
         run->waited = wall > ready ? wall - ready : 0;
         run->attempt.definition_hash = lane->definition->hash;
-        if (launch_flags(e->launch) & LAUNCHER_HOLDS_SCOPE && lane->definition->launcher != LAUNCHER_SUBPROCESS) {
+        if (launch_uses_scope(e->launch, lane->definition->launcher)) {
                 char id[ULID_STR_MAX];
                 snprintf(run->attempt.scope, sizeof run->attempt.scope, "jobbers-task-%s-%u.scope", ulid_format(&run->task.id, id),
                          run->task.attempts + 1);

@@ -363,6 +363,7 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
         snprintf(q->body.queue, sizeof q->body.queue, "%s", start->queue);
         q->body.version = d->version;
         q->body.definition_hash = d->hash;
+        q->launcher = d->launcher;
         q->parameters = TAKE_FD(parameters);
         q->channel = TAKE_FD(theirs);
         launch_request_put(l, q);

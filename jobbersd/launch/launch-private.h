@@ -17,6 +17,7 @@ typedef struct Request {
         LauncherRequest body;
         LaunchAttempt *attempt;         /* start, kill: whom it is about */
         int parameters, channel;        /* start, until sent; else -1 */
+        LauncherKind launcher;          /* start: of its definition */
 } Request;
 
 struct Launch {

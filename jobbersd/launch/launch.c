@@ -65,7 +65,7 @@ static int request_send(Launch *l, Request *q) {
         bool is_start = q->body.verb == LAUNCHER_START;
 
         /* Where nothing else is to be waited for, the gate may be open before the supervisor exists. A scope has to be made first. */
-        if (is_start && !(l->flags & LAUNCHER_HOLDS_SCOPE))
+        if (is_start && !launch_uses_scope(l, q->launcher))
                 attempt_placed(q->attempt);
         int r = fd_send(l->sock, &q->body, sizeof q->body, fds, is_start ? 2 : 0, MSG_DONTWAIT);
         if (r < 0)
@@ -114,7 +114,7 @@ static void launch_flush(Launch *l) {
 
         while (l->ready && !list_empty(&l->queue)) {
                 Request *q = CONTAINER_OF(l->queue.next, Request, link);
-                if (q->body.verb == LAUNCHER_SLICE && !(l->flags & LAUNCHER_HOLDS_SCOPE)) {
+                if (q->body.verb == LAUNCHER_SLICE && !(l->flags & LAUNCHER_HAS_SCOPES)) {
                         launch_request_free(q);
                         continue;
                 }
@@ -451,6 +451,10 @@ uint32_t launch_flags(const Launch *l) {
         return l->flags;
 }
 
+bool launch_uses_scope(const Launch *l, LauncherKind wanted) {
+        return wanted == LAUNCHER_SCOPE || (wanted == LAUNCHER_AUTO && l->flags & LAUNCHER_HOLDS_SCOPE);
+}
+
 bool launch_is_ready(const Launch *l) {
         return l->ready;
 }
@@ -483,7 +487,7 @@ bool launch_is_reloading(const Launch *l) {
 }
 
 int launch_slice(Launch *l, const QueueConfig *queue) {
-        if (l->ready && !(l->flags & LAUNCHER_HOLDS_SCOPE))
+        if (l->ready && !(l->flags & LAUNCHER_HAS_SCOPES))
                 return 0;
         Request *q = launch_request_new(l, LAUNCHER_SLICE, NULL, 0);
         if (!q)

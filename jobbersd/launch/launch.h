@@ -44,6 +44,8 @@ int launch_new(Launch **ret, const Settings *settings, int argc, char **argv);
 int launch_attach(Launch *l, sd_event *event, const LaunchCallbacks *callbacks, void *userdata);
 void launch_free(Launch *l);                    /* living attempts run on */
 uint32_t launch_flags(const Launch *l);         /* of the hello; 0 while there is none */
+/* Will an attempt be in a scope, by its definition's Launcher=? To be asked once the launcher is ready. */
+bool launch_uses_scope(const Launch *l, LauncherKind wanted);
 bool launch_is_ready(const Launch *l);          /* starts asked for while not ready are kept and sent at the next hello */
 
 typedef struct LaunchStart {
@@ -80,5 +82,5 @@ int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, 
 /* The definitions were read anew: the launcher does the same, before any start that is asked for later. */
 int launch_reload(Launch *l);
 bool launch_is_reloading(const Launch *l);      /* on_reloaded will come; never while no launcher is there */
-/* A queue's slice limits (no-op unless in scope mode). */
+/* A queue's slice limits (no-op where there are no scopes). */
 int launch_slice(Launch *l, const QueueConfig *queue);

@@ -4,8 +4,9 @@
  * JSON text), [1] the supervisor's end of the channel. Nothing in a request is a path, a user or a limit of a task (SPEC 1).
  * LAUNCHER → DAEMON: a LauncherReply. First of all, unasked, a `hello` reply: what this launcher can hold (see flags).
  *
- * The launcher answers `start` only when it has something to say: a refusal (result < 0), or in scope mode that the scope holds the
- * supervisor (result 0). In subprocess mode a start that succeeds is silent. A start is sent before `started` is committed; GO follows the commit.
+ * The launcher answers `start` only when it has something to say: a refusal (result < 0), or that the attempt's scope holds the supervisor
+ * (result 0). A start without a scope that succeeds is silent. Which of the two it is follows from the definition, and for one that leaves
+ * Launcher= open from the hello. A start is sent before `started` is committed; GO follows the commit.
  * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which comes with every task. What is
  * lost with a connection is found by the sweep that follows the next hello.
  *
@@ -50,7 +51,7 @@
 
 #include "base/ulid.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 typedef enum LauncherVerb {
         LAUNCHER_HELLO,         /* reply only */
@@ -59,7 +60,7 @@ typedef enum LauncherVerb {
         LAUNCHER_KILL,          /* SIGKILL to all of it; answered when the cgroup is empty and removed (result 0), or -EBUSY with text when
                                  * something cannot be killed (then asked again later by the daemon) */
         LAUNCHER_FORGET,        /* remove records and directories of the attempt */
-        LAUNCHER_SLICE,         /* limits of a queue's slice (scope mode), applied live */
+        LAUNCHER_SLICE,         /* limits of a queue's slice (LAUNCHER_HAS_SCOPES), applied live */
         LAUNCHER_RELOAD,        /* read the definition files again: the daemon just did. A file that is bad later then has the same last good
                                  * version on both sides, which a launcher that looks only when it misses a hash may never have seen */
         _LAUNCHER_VERB_MAX,
@@ -80,13 +81,14 @@ typedef struct LauncherRequest {
         uint64_t memory_max, tasks_max, cpu_quota_percent, cpu_weight;
 } LauncherRequest;
 
-/* hello flags: what attempts of this launcher are held by, in falling order of strength; exactly one of the first four. */
+/* hello flags: what attempts are held by whose definition leaves Launcher= open, in falling order of strength; exactly one of the first four. */
 #define LAUNCHER_HOLDS_SCOPE (1U << 0)          /* transient scopes */
 #define LAUNCHER_HOLDS_CGROUP (1U << 1)         /* cgroup v2 of its own making */
 #define LAUNCHER_HOLDS_PIDNS (1U << 2)          /* PID namespaces */
 #define LAUNCHER_HOLDS_TREE (1U << 3)           /* subreaper and process groups */
 #define LAUNCHER_HAS_LIMITS (1U << 4)           /* memory, CPU and tasks limits hold */
 #define LAUNCHER_HAS_JOURNAL (1U << 5)          /* output of tasks goes to the journal, not to files */
+#define LAUNCHER_HAS_SCOPES (1U << 6)           /* systemd answers: queues have slices, and a definition may ask for a scope */
 
 typedef struct LauncherReply {
         uint32_t verb;
@@ -95,5 +97,5 @@ typedef struct LauncherReply {
         uint32_t version;               /* WIRE_VERSION in hello */
         uint32_t flags;                 /* hello */
         int32_t pid;                    /* hello: the launcher's */
-        char text[256];                 /* one sentence with a failure; start in scope mode: the unit's name */
+        char text[256];                 /* one sentence with a failure; start in a scope: the unit's name */
 } LauncherReply;

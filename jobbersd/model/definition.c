@@ -69,7 +69,8 @@ const DefinitionKey definition_keys[N_DEFINITION_KEYS] = {
           .help = "A file of lines NAME=VALUE, read at each start as systemd reads one: only a quote that begins the value quotes, and it must be "
                   "closed. With a - before its path it may be missing. Can be given several times." },
         { "Task", "Launcher", &type_word, FIELD(launcher), "auto", .words = launcher_words,
-          .help = "scope or subprocess, instead of what the daemon would choose (auto)." },
+          .help = "scope or subprocess, whatever --launcher= says; auto leaves the choice to --launcher=. A task that asks for a scope fails "
+                  "where there is no systemd." },
         { "Resources", "MemoryMax", &type_memory, FIELD(memory_max),
           .help = "The memory limit, such as 512M, 20% or infinity. A task that exceeds it is killed." },
         { "Resources", "MemoryHigh", &type_memory, FIELD(memory_high),

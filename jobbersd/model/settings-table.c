@@ -45,7 +45,7 @@ const Setting settings_table[N_SETTINGS] = {
           .help = "Tasks that run at once in a role for which --role= gives no number." },
         { "launcher", "KIND", SETTING_LAUNCHER, FIELD(launcher), .system = "auto",
           .help = "scope: a transient systemd scope for each attempt; subprocess: a cgroup of its own where one can be made; auto: scope "
-                  "where a systemd manager answers." },
+                  "where a systemd manager answers at the start. For definitions that do not say Launcher= themselves." },
         { "default-user", "USER", SETTING_USER_NAME, FIELD(default_user), .system = "jobbers-task", .user = "(the caller)",
           .help = "The user that runs tasks whose definition has no User=." },
         { "shutdown-timeout", "TIME", SETTING_SPAN, FIELD(shutdown_timeout), .max = CENTURY, .system = "90s",

@@ -1,5 +1,6 @@
 """Scope mode against a manager that is played: the launcher's side of it, also where systemd refuses, is slow or goes away. That a real systemd
 takes it so is for tests/systemd."""
+import errno
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import tempfile
 
 import pytest
 
-from run_harness import BUILD, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children, until
+from run_harness import BUILD, HAS_SCOPES, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children, until
 
 NONE = 2**64 - 1
 
@@ -43,10 +44,12 @@ def program():
 class Manager:
     """A launcher in user mode (of root) whose systemd is the fake."""
 
-    def __init__(self, program):
+    def __init__(self, program, kind='auto', answers=True):
         self.program = program
-        self.launcher = Launcher('cgroup', flags=('--user', '--launcher=auto'))
-        self.launcher.expected = HOLDS_SCOPE
+        self.launcher = Launcher('cgroup', flags=('--user', f'--launcher={kind}'))
+        if kind == 'auto' and answers:
+            self.launcher.expected = HOLDS_SCOPE
+        self.launcher.env['DBUS_SESSION_BUS_ADDRESS'] = 'unix:path=/nowhere'
         self.runtime = self.launcher.env['XDG_RUNTIME_DIR']
         os.makedirs(os.path.join(self.runtime, 'systemd'), mode=0o700)
         self.cgroup = os.path.join(mount_point(), f'jobbers-fake-{os.getpid()}-{os.path.basename(self.launcher.tmp)}')
@@ -55,7 +58,8 @@ class Manager:
         open(self.log_path, 'w').close()
         self.process = None
         self.mode('ok')
-        self.begin()
+        if answers:
+            self.begin()
 
     def mode(self, word):
         with open(self.mode_path + '.new', 'w') as f:
@@ -193,11 +197,74 @@ def test_a_subprocess_all_the_same(manager):
     l.define('own', 'echo $$ >@BOX@; exit 0', Launcher='subprocess')
     l.start()
     a = l.run('own')
-    r = l.reply()
-    assert (r.result, r.text) == (0, '')
     l.line()
     assert a.end()['EXIT_STATUS'] == '0'
     assert manager.properties(unit_of(a)) == []
+    assert l.ask(SLICE, queue='q', limits=(NONE, NONE, 0, 0)).result == 0       # and no word about the start before this one
+
+
+def test_a_scope_all_the_same(program):
+    """A definition overrides --launcher=subprocess, too; what leaves it open stays as it was."""
+    manager = Manager(program, 'subprocess')
+    l = manager.launcher
+    try:
+        l.define('own', 'echo $$ >@BOX@; exec sleep 1000', Launcher='scope')
+        l.define('open', 'exit 3')
+        l.start()
+        assert l.hello.flags & HAS_SCOPES
+        a = begin(manager, 'own')
+        assert cgroup_of(int(l.line())).endswith(unit_of(a) + '/task')
+        b = l.run('open')
+        assert b.end()['EXIT_STATUS'] == '3' and manager.properties(unit_of(b)) == []
+        assert l.ask(SLICE, queue='q', limits=(1 << 30, NONE, 0, 0)).result == 0
+        assert 'MemoryMax=1073741824' in manager.properties('jobbers-q.slice')
+        a.say('STOP=cancelled\n')
+        a.end()
+    finally:
+        manager.close()
+
+
+def test_a_scope_without_systemd(program):
+    """Of no use to try it again: the reason is one that lasts."""
+    l = Launcher('cgroup', flags=('--user', '--launcher=auto'))
+    l.define('own', 'echo ran >@BOX@', Launcher='scope')
+    try:
+        l.start()
+        assert not l.hello.flags & HAS_SCOPES
+        a = l.run('own', go=False)
+        r = l.reply()
+        assert (r.result, r.text) == (-errno.EOPNOTSUPP, 'its definition says Launcher=scope, and there is no systemd here to make one')
+        assert a.end() is None and a.traces() == []
+        assert 'systemd' not in l.log()
+    finally:
+        l.close()
+
+
+def test_a_manager_that_comes_late(program):
+    """auto says that it does without; who must have a scope waits for it."""
+    manager = Manager(program, answers=False)
+    l = manager.launcher
+    l.define('own', 'exit 5', Launcher='scope')
+    l.define('open', 'exit 3')
+    try:
+        l.start()
+        assert 'systemd does not answer: tasks run as subprocesses' in l.log()
+        refused = l.run('own', go=False)
+        r = l.reply()
+        assert (r.result, r.text) == (-errno.EAGAIN, 'its definition says Launcher=scope, and systemd does not answer just now')
+        assert refused.end() is None
+        manager.begin()
+
+        def answered():
+            a = l.run('own', go=False)
+            return a if l.reply().result == 0 else a.end()
+
+        a = until(answered, 'the launcher asks the manager again')
+        a.say('GO=1\n')
+        assert a.end()['EXIT_STATUS'] == '5'
+        assert l.run('open').end()['EXIT_STATUS'] == '3'        # as was said in the hello: nobody waits for a word about it
+    finally:
+        manager.close()
 
 
 @pytest.mark.parametrize('answer, words', [('refuse', 'systemd refuses its scope: not today'), ('fail', 'its scope did not start: failed')])

@@ -194,9 +194,9 @@ static inline void channel_say(int channel, const char *text) {
         assert_int_equal(send(channel, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-static inline LaunchAttempt *start(Fixture *f) {
+static inline LaunchAttempt *start_in(Fixture *f, LauncherKind launcher) {
         static char *argv[] = { (char *) "/bin/true", NULL };
-        Definition d = { .name = (char *) "say_hello", .version = 7, .hash = 0x1234567890abcdef, .argv = argv };
+        Definition d = { .name = (char *) "say_hello", .version = 7, .hash = 0x1234567890abcdef, .argv = argv, .launcher = launcher };
         LaunchAttempt *a = NULL;
         f->in_verb = true;
         assert_int_equal(launch_start(f->launch, &(LaunchStart) { .task_id = &f->id, .attempt = 1, .retry_attempt = 0, .queue = "mail",
@@ -205,6 +205,9 @@ static inline LaunchAttempt *start(Fixture *f) {
         launch_go(a);
         f->in_verb = false;
         return a;
+}
+static inline LaunchAttempt *start(Fixture *f) {
+        return start_in(f, LAUNCHER_AUTO);
 }
 static inline void stop(Fixture *f, LaunchAttempt *a, StopReason reason) {
         f->in_verb = true;

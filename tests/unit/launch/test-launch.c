@@ -76,6 +76,39 @@ static void scope_cancelled_before_the_gate(void **state) {
         assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
 }
 
+/* What the definition says counts more than what the launcher does with others. */
+static void definition_chooses_the_gate(void **state) {
+        static const struct {
+                uint32_t flags;
+                LauncherKind wanted;
+                bool waits;
+        } cases[] = {
+                { LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES, LAUNCHER_SCOPE, true },
+                { LAUNCHER_HOLDS_CGROUP, LAUNCHER_SCOPE, true },        /* refused, or systemd answers by now */
+                { LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES, LAUNCHER_AUTO, false },
+                { LAUNCHER_HOLDS_SCOPE | LAUNCHER_HAS_SCOPES, LAUNCHER_SUBPROCESS, false },
+        };
+        Fixture *f = *state;
+
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+                LauncherRequest q;
+                int parameters = -1, channel = -1;
+                f->launch->flags = cases[i].flags;
+                start_in(f, cases[i].wanted);
+                assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
+                if (cases[i].waits) {
+                        channel_expect_nothing(channel);
+                        peer_reply(f, LAUNCHER_START, q.cookie, 0, "jobbers-task-x-1.scope");
+                        settle(f);
+                }
+                channel_expect(channel, "GO=1\n");
+                fd_close(parameters);
+                fd_close(channel);
+                UNTIL(f, f->n_ended == i + 1);
+        }
+}
+
 static void refused(void **state) {
         Fixture *f = *state;
         LauncherRequest q;
@@ -403,7 +436,7 @@ static void slices_only_with_scopes(void **state) {
         assert_int_equal(launch_slice(f->launch, &c), 0);
         settle(f);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), -EAGAIN);
-        f->launch->flags = LAUNCHER_HOLDS_SCOPE;
+        f->launch->flags = LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES;  /* of the definitions that ask for one */
         assert_int_equal(launch_slice(f->launch, &c), 0);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.verb, LAUNCHER_SLICE);
@@ -552,6 +585,7 @@ int main(void) {
                 T(start_waits_for_hello),
                 T(scope_opens_the_gate_later),
                 T(scope_cancelled_before_the_gate),
+                T(definition_chooses_the_gate),
                 T(refused),
                 T(refusal_is_read_before_the_end_counts),
                 T(end_with_record),
