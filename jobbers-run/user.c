@@ -2,35 +2,15 @@
 #include "jobbers-run/user.h"
 
 #include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include "base/str.h"
+#include "model/account.h"
 
-/* By name or number. Memory of the entry lives in *buf. */
-static struct passwd *user_find(const char *name, struct passwd *pw, char *buf, size_t size) {
-        struct passwd *found = NULL;
-        uint64_t uid;
-        if (getpwnam_r(name, pw, buf, size, &found) == 0 && found)
-                return found;
-        if (parse_u64(name, &uid) >= 0 && uid < UINT32_MAX && getpwuid_r((uid_t) uid, pw, buf, size, &found) == 0)
-                return found;
-        return NULL;
-}
-
-static int group_find(const char *name, gid_t *ret) {
-        char buf[16384];
-        struct group gr, *found = NULL;
-        uint64_t gid;
-        if (getgrnam_r(name, &gr, buf, sizeof buf, &found) == 0 && found) {
-                *ret = found->gr_gid;
-                return 0;
-        }
-        if (parse_u64(name, &gid) >= 0 && gid < UINT32_MAX) {
-                *ret = (gid_t) gid;
-                return 0;
-        }
-        return -ESRCH;
+static char *why_not(int r, const char *kind, const char *name) {
+        int error = errno;      /* as account.h says */
+        return r == -EAGAIN ? str_new("the %s \"%s\" cannot be looked up just now: %s", kind, name, strerror(error))
+                            : str_new("there is no %s \"%s\"", kind, name);
 }
 
 static int groups_find(RunUser *u) {
@@ -51,35 +31,31 @@ static int groups_find(RunUser *u) {
 }
 
 int run_user_resolve(const Settings *settings, const Definition *definition, RunUser *ret, char **ret_sentence) {
-        char buf[16384];
-        struct passwd entry, *pw;
         const char *wanted = definition->user ?: settings->default_user;
         RunUser u = { .change = geteuid() == 0 };
-        int r = -ENOMEM;
+        _cleanup_(account_done) Account a = {};
 
         *ret_sentence = NULL;
-        if (wanted)
-                pw = user_find(wanted, &entry, buf, sizeof buf);
-        else if (getpwuid_r(geteuid(), &entry, buf, sizeof buf, &pw) != 0)
-                pw = NULL;
-        if (!pw) {
+        int r = wanted ? account_find_user(wanted, &a) : account_find_uid(geteuid(), &a);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
                 if (!wanted || u.change || definition->user) {
-                        *ret_sentence = str_new("there is no user \"%s\"", wanted ?: "with our own id");
-                        return -ESRCH;
+                        *ret_sentence = why_not(r, "user", wanted ?: "with our own id");
+                        return r;
                 }
                 /* A container's made-up uid, running as itself: it needs no entry. */
-                entry = (struct passwd) { .pw_name = (char *) wanted, .pw_uid = geteuid(), .pw_gid = getegid(), .pw_dir = (char *) "/" };
-                pw = &entry;
+                a = (Account) { .uid = geteuid(), .gid = getegid(), .name = strdup(wanted), .home = strdup("/") };
+                if (!a.name || !a.home)
+                        return -ENOMEM;
         }
-        u.uid = pw->pw_uid;
-        u.gid = pw->pw_gid;
-        u.name = strdup(pw->pw_name);
-        u.home = strdup(pw->pw_dir && *pw->pw_dir ? pw->pw_dir : "/");
-        if (!u.name || !u.home)
-                goto fail;
-        if (definition->group && group_find(definition->group, &u.gid) < 0) {
-                *ret_sentence = str_new("there is no group \"%s\"", definition->group);
-                r = -ESRCH;
+        u.uid = a.uid;
+        u.gid = a.gid;
+        u.name = TAKE_PTR(a.name);
+        u.home = TAKE_PTR(a.home);
+        r = definition->group ? account_find_group(definition->group, &u.gid) : 0;
+        if (r < 0) {
+                *ret_sentence = why_not(r, "group", definition->group);
                 goto fail;
         }
         if (u.change) {

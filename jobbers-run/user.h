@@ -12,6 +12,7 @@ typedef struct RunUser {
         char *name, *home;
 } RunUser;
 
-/* -ESRCH/-EPERM and one sentence in *ret_sentence (caller frees) when the definition's user is unknown or cannot be used. */
+/* -ESRCH/-EPERM and one sentence in *ret_sentence (caller frees) when the definition's user is unknown or cannot be used; -EAGAIN and a sentence
+ * when whoever knows the users does not answer. */
 int run_user_resolve(const Settings *settings, const Definition *definition, RunUser *ret, char **ret_sentence);
 void run_user_done(RunUser *u);

@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "base/str.h"
+#include "model/account.h"
 #include "model/definition-keys.h"
 #include "model/definition-trust.h"
 #include "model/textfile.h"
@@ -34,6 +35,7 @@ typedef struct Load {
         definition_problem_fn problem;
         void *userdata;
         int problems;
+        bool accounts_silent;           /* who knows the users did not answer: not asked again for each definition */
         const DefinitionSet *old;       /* NULL when single files are verified */
         DefinitionSet *set;
 } Load;
@@ -227,6 +229,26 @@ static int executable_check(Load *l, const Definition *d, const char *path, unsi
         return 0;
 }
 
+/* As whom it is to run. The account may still be made: said, and no more. */
+static int accounts_check(Load *l, const Definition *d, const char *path) {
+        const char *const keys[] = { "User", "Group" }, *const kinds[] = { "user", "group" }, *const names[] = { d->user, d->group };
+        int r = 0;
+        for (size_t i = 0; i < ARRAY_SIZE(keys) && !l->accounts_silent; i++) {
+                _cleanup_(account_done) Account a = {};
+                if (!names[i])
+                        continue;
+                r = i == 0 ? account_find_user(names[i], &a) : account_find_group(names[i], &a.gid);
+                if (r == -ENOMEM)
+                        return r;
+                l->accounts_silent = r == -EAGAIN;
+                if (r != -ESRCH)
+                        continue;
+                _cleanup_free_ char *sentence = str_new("%s=%s: there is no such %s on this host, so the task would fail", keys[i], names[i], kinds[i]);
+                load_problem(l, path, 0, sentence ?: "its user or group does not exist on this host");
+        }
+        return 0;
+}
+
 /* Fills f->d, or marks it bad. */
 static int file_read(Load *l, DefinitionFile *f, char *const *dirs) {
         _cleanup_(definition_reader_end) DefinitionReader reader = {};
@@ -244,6 +266,8 @@ static int file_read(Load *l, DefinitionFile *f, char *const *dirs) {
                 r = executable_check(l, f->d, reader.exec_path ?: f->path, reader.exec_line, &ok);
         if (!ok)
                 f->d = definition_unref(f->d);
+        if (r >= 0 && f->d)
+                r = accounts_check(l, f->d, f->path);
         f->bad = !f->d;
         if (f->bad)
                 f->claims = TAKE_PTR(reader.d->name);

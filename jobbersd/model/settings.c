@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "model/account.h"
 #include "model/hash.h"
 #include "model/settings-table.h"
 #include "model/textfile.h"
@@ -446,18 +447,58 @@ void settings_free(Settings *s) {
         *s = (Settings) {};
 }
 
+/* Those of a source tree, when we run from there, else those of the package. */
+static char *sysusers_file(void) {
+        char program[4096];
+        ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+        program[MAX(n, 0)] = '\0';
+        for (unsigned up = 0; up < 2; up++) {
+                char *slash = strrchr(program, '/');
+                if (slash)
+                        *slash = '\0';
+        }
+        _cleanup_free_ char *path = str_new("%s/units/jobbers.sysusers", program);
+        if (!path || access(path, F_OK) < 0) {
+                free(path);
+                path = strdup("/usr/lib/sysusers.d/jobbers.conf");
+        }
+        return path && access(path, F_OK) >= 0 && access("/usr/bin/systemd-sysusers", X_OK) >= 0 ? TAKE_PTR(path) : NULL;
+}
+
+static void user_complain(int r, const char *name, const char *purpose) {
+        _cleanup_free_ char *path = NULL;
+        if (r == -EAGAIN) {
+                fprintf(stderr, "The user \"%s\", %s, cannot be looked up: %s.\n", name, purpose, strerror(errno));
+                return;
+        }
+        fprintf(stderr, "There is no user \"%s\" on this system, %s.\n", name, purpose);
+        if (!STREQ(name, "jobbers") && !STREQ(name, "jobbers-task")) {
+                fprintf(stderr, "Create it, or name another with --default-user=.\n");
+                return;
+        }
+        path = sysusers_file();
+        if (path)
+                fprintf(stderr, "Create the users \"jobbers\" and \"jobbers-task\" as root with:\n  systemd-sysusers %s\n", path);
+        else
+                fprintf(stderr, "Create the users \"jobbers\" and \"jobbers-task\" as root, in the source tree of jobbers, with:\n  make deps\n");
+}
+
 int settings_identity(const Settings *s, Identity *ret) {
+        _cleanup_(account_done) Account daemon = {}, tasks = {};
         if (s->user_mode) {
                 *ret = (Identity) { .uid = geteuid(), .gid = getegid() };
                 return 0;
         }
-        errno = 0;
-        struct passwd *pw = getpwnam("jobbers");
-        if (!pw) {
-                fputs("There is no user \"jobbers\" on this system. Create it and \"jobbers-task\" with:\n"
-                      "  systemd-sysusers /usr/lib/sysusers.d/jobbers.conf    (as root; from a source tree: make deps)\n", stderr);
-                return -ESRCH;
+        int r = account_find_user("jobbers", &daemon);
+        if (r < 0) {
+                user_complain(r, "jobbers", "as which jobbersd runs");
+                return r;
         }
-        *ret = (Identity) { .uid = pw->pw_uid, .gid = pw->pw_gid };
+        r = account_find_user(s->default_user, &tasks);
+        if (r < 0) {
+                user_complain(r, s->default_user, "as which tasks run whose definition has no User=");
+                return r;
+        }
+        *ret = (Identity) { .uid = daemon.uid, .gid = daemon.gid };
         return 0;
 }

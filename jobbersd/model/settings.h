@@ -71,4 +71,5 @@ typedef struct Identity {
         uid_t uid;
         gid_t gid;
 } Identity;
+/* -errno when one of the users that are needed is not there; said on standard error, with the command that creates them. */
 int settings_identity(const Settings *s, Identity *ret);

@@ -391,6 +391,20 @@ static int verify(Fixture *f, const char *name) {
         return definition_verify_file(path, &f->settings, remember, f);
 }
 
+/* The account may be made yet: the definition counts. */
+static void accounts(void **state) {
+        _cleanup_fixture_ Fixture f;
+        setup(&f);
+        put(&f, "a/x.task", "[Task]\nName=x\nVersion=1\nExecStart=/bin/true\nUser=no-such-user\nGroup=no-such-group\n");
+        put(&f, "a/y.task", "[Task]\nName=y\nVersion=1\nExecStart=/bin/true\nUser=root\nGroup=0\n");
+        load(&f, 2);
+        said(&f, "a/x.task:0: User=no-such-user: there is no such user on this host");
+        said(&f, "a/x.task:0: Group=no-such-group: there is no such group on this host");
+        assert_non_null(definition_set_get(f.set, "x", 1));
+        assert_int_equal(verify(&f, "a/x.task"), 2);
+        assert_int_equal(verify(&f, "a/y.task"), 0);
+}
+
 static void verifying(void **state) {
         _cleanup_fixture_ Fixture f;
         setup(&f);
@@ -427,6 +441,7 @@ int main(void) {
                 cmocka_unit_test(executables),
                 cmocka_unit_test(ownership),
                 cmocka_unit_test(unreadable),
+                cmocka_unit_test(accounts),
                 cmocka_unit_test(verifying),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

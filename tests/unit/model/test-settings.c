@@ -425,6 +425,8 @@ static void identity(void **state) {
         assert_int_equal(r, pw ? 0 : -ESRCH);
         if (pw)
                 assert_int_equal(id.uid, uid);
+        good(f, "--system --config=/dev/null --default-user=no-such-user");
+        assert_int_equal(settings_identity(&f->s, &id), -ESRCH);
 }
 
 /* Help and manual name every setting, and the help fits a terminal. */

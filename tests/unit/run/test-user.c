@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/wait.h>
@@ -14,6 +16,27 @@
 
 #define NOBODY 65534
 #define NO_ENTRY 54321          /* a container's made-up uid */
+
+/* Stands for a directory server that does not answer. */
+static int lookup_error;
+
+int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size, struct passwd **found) {
+        static int (*real)(const char *, struct passwd *, char *, size_t, struct passwd **);
+        *found = NULL;
+        if (!real)
+                *(void **) &real = dlsym(RTLD_NEXT, "getpwnam_r");
+        return lookup_error ?: real(name, pw, buf, size, found);
+}
+
+int getgrnam_r(const char *name, struct group *gr, char *buf, size_t size, struct group **found) {
+        static int (*real)(const char *, struct group *, char *, size_t, struct group **);
+        *found = NULL;
+        if (!real)
+                *(void **) &real = dlsym(RTLD_NEXT, "getgrnam_r");
+        if (size < 100000)
+                return ERANGE;          /* a group of very many */
+        return lookup_error ?: real(name, gr, buf, size, found);
+}
 
 typedef struct Case {
         uid_t as;
@@ -91,7 +114,22 @@ static void test_as_oneself(void **state) {
                 check(cases + i);
 }
 
+/* That passes, and must not cost a task its life. */
+static void test_no_answer(void **state) {
+        static const Case cases[] = {
+                { .user = "nobody", .result = -EAGAIN, .sentence = "the user \"nobody\" cannot be looked up just now: Input/output error" },
+                { .default_user = "nobody", .result = -EAGAIN, .sentence = "cannot be looked up" },
+                { .as = NO_ENTRY, .default_user = "54321", .uid = NO_ENTRY, .gid = NO_ENTRY },  /* as itself */
+        };
+        if (geteuid() != 0)
+                skip();
+        lookup_error = EIO;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                check(cases + i);
+        lookup_error = 0;
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_root), cmocka_unit_test(test_as_oneself) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_root), cmocka_unit_test(test_as_oneself), cmocka_unit_test(test_no_answer) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,48 @@
+"""What keeps a daemon from starting, or holds only in part on this host, is said in sentences that lead on."""
+import os
+
+import pytest
+
+from harness import BUILD, PROGRAMS, TREE, Daemon
+
+
+def within(d, script):
+    """Starts it in a mount namespace of its own, after the script."""
+    d.command = lambda: ['unshare', '--mount', 'sh', '-c', script + '; exec "$@"', 'sh'] + Daemon.command(d)
+
+
+# ── users ──
+
+@pytest.mark.modes('system')
+@pytest.mark.parametrize('user', ['jobbers', 'jobbers-task'])
+def test_a_user_of_the_package_is_missing(make_daemon, user):
+    d = make_daemon()
+    with open('/etc/passwd') as f, open(d.path('passwd'), 'w') as g:
+        g.writelines(line for line in f if not line.startswith(user + ':'))
+    within(d, f'mount --bind {d.path("passwd")} /etc/passwd')
+    assert d.start_refused() != 0
+    assert f'There is no user "{user}" on this system' in d.log()
+    command = d.log().splitlines()[-1].split()
+    if command[0] == 'systemd-sysusers':
+        assert os.path.exists(command[1])
+        assert PROGRAMS != BUILD or os.path.samefile(command[1], os.path.join(TREE, 'units', 'jobbers.sysusers'))
+    else:
+        assert command == ['make', 'deps']
+    assert not os.path.exists(d.path('state'))
+
+
+@pytest.mark.modes('system')
+def test_the_default_user_is_missing(make_daemon):
+    d = make_daemon(default_user='no-such-user')
+    assert d.start_refused() != 0
+    assert 'There is no user "no-such-user" on this system, as which tasks run whose definition has no User=.\nCreate it' in d.log()
+    assert d.log().count('no-such-user') == 1
+
+
+@pytest.mark.modes('system')
+def test_a_reload_names_users_that_are_missing(make_daemon):
+    d = make_daemon()
+    d.define('of_a_ghost', 'exit 0', User='no-such-user')
+    d.start()
+    assert 'of_a_ghost.task: User=no-such-user: there is no such user on this host' in d.log()
+    assert d.post('/reload')['problems'] == 1
