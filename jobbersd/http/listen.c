@@ -168,7 +168,7 @@ static int bind_one(Listeners *ls, const struct addrinfo *a, const char *host, c
         if (a->ai_family == AF_INET6)
                 (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
         if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-                return log_error_errno(errno, "cannot listen on %s", what);
+                return errno == EADDRINUSE ? -EADDRINUSE : log_error_errno(errno, "cannot listen on %s", what);
         Listener *l = listeners_add(ls, fd);
         if (!l)
                 return log_oom();
@@ -177,7 +177,18 @@ static int bind_one(Listeners *ls, const struct addrinfo *a, const char *host, c
         return listener_describe(l);
 }
 
-static int bind_tcp(Listeners *ls, const char *what) {
+/* Nobody asked for the default address, which is the packaged daemon's as well: a user's own does without it. */
+static int address_taken(const Settings *settings, const char *what) {
+        if (settings->user_mode && settings->listen_is_default) {
+                log_warning("another program listens on %s, so only %s is served; for TCP as well choose a port: --listen=unix:%s --listen=127.0.0.1:PORT",
+                            what, settings->api_socket, settings->api_socket);
+                return 0;
+        }
+        log_error("cannot listen on %s: another program listens there; choose another address with --listen=", what);
+        return -EADDRINUSE;
+}
+
+static int bind_tcp(Listeners *ls, const char *what, const Settings *settings) {
         _cleanup_free_ char *host = NULL, *port = NULL;
         struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *all;
         int r = listen_parse(what, &host, &port);
@@ -194,7 +205,7 @@ static int bind_tcp(Listeners *ls, const char *what) {
         for (const struct addrinfo *a = all; a && r >= 0; a = a->ai_next)
                 r = bind_one(ls, a, host, what);
         freeaddrinfo(all);
-        return r;
+        return r == -EADDRINUSE ? address_taken(settings, what) : r;
 }
 
 /* ── all ── */
@@ -250,7 +261,7 @@ int listeners_open(Listeners *ls, const Settings *settings, const Identity *iden
                 return r;
         bool bind_own = r == 0 || !settings->listen_is_default;
         for (char *const *s = settings->listen; bind_own && s && *s; s++) {
-                r = strncmp(*s, "unix:", 5) == 0 ? bind_unix(ls, *s + 5, settings, identity) : bind_tcp(ls, *s);
+                r = strncmp(*s, "unix:", 5) == 0 ? bind_unix(ls, *s + 5, settings, identity) : bind_tcp(ls, *s, settings);
                 if (r < 0)
                         return r;
         }

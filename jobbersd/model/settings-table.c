@@ -29,7 +29,8 @@ const Setting settings_table[N_SETTINGS] = {
           .help = "The directory that an ExecStart= which is not an absolute path begins in." },
         { "listen", "ADDRESS", SETTING_LISTEN, FIELD(listen), .system = "127.0.0.1:8000 unix:/run/jobbers/jobbers.sock",
           .user = "127.0.0.1:8000 unix:$RUN_DIR/jobbers.sock",
-          .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH. Repeatable; replaces the defaults." },
+          .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH. Repeatable; replaces the defaults. A user's own daemon "
+                  "does without the default port where that is taken." },
         { "token-file", "FILE", SETTING_PATH, FIELD(token_file), .system = JOBBERS_SYSCONFDIR "/jobbers/token", .user = "$STATE_DIR/token",
           .help = "The file with the bearer token that TCP clients must send. It is created when it is missing." },
         { "no-auth", NULL, SETTING_BOOL, FIELD(no_auth), .system = "no",

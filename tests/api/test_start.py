@@ -1,5 +1,7 @@
 """What keeps a daemon from starting, or holds only in part on this host, is said in sentences that lead on."""
+import errno
 import os
+import socket
 
 import pytest
 
@@ -46,3 +48,37 @@ def test_a_reload_names_users_that_are_missing(make_daemon):
     d.start()
     assert 'of_a_ghost.task: User=no-such-user: there is no such user on this host' in d.log()
     assert d.post('/reload')['problems'] == 1
+
+
+# ── addresses ──
+
+@pytest.fixture
+def port_8000():
+    """Taken, by us if by nobody else."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(('127.0.0.1', 8000))
+            s.listen()
+        except OSError as e:
+            assert e.errno == errno.EADDRINUSE
+        yield '127.0.0.1:8000'
+
+
+@pytest.mark.modes('user')
+def test_the_default_port_is_taken(make_daemon, port_8000):
+    """By the system's own jobbersd for example: an ordinary user who starts another without arguments gets a working one."""
+    d = make_daemon()
+    del d.settings['listen']
+    d.socket_path = d.path('run', 'jobbers', 'jobbers.sock')
+    d.define('ok', 'exit 0')
+    d.start()
+    assert f'another program listens on {port_8000}, so only {d.socket_path} is served' in d.log()
+    assert f'--listen=unix:{d.socket_path} --listen=127.0.0.1:PORT' in d.log()
+    assert d.run('ok')['status'] == 'completed'
+
+
+def test_a_port_that_was_asked_for_is_taken(make_daemon, port_8000):
+    d = make_daemon(listen=[port_8000])
+    assert d.start_refused() != 0
+    assert f'cannot listen on {port_8000}: another program listens there; choose another address with --listen=' in d.log()
