@@ -17,7 +17,7 @@
 #define PASSES 16
 #define DEPTH_MAX 100000        /* no chain of parents is longer: pid numbers might be recycled into a ring while we walk */
 
-static bool tree_holds(Containment *c, pid_t pid) {
+static bool tree_has(void *userdata, pid_t pid) {
         pid_t self = getpid();
         for (unsigned depth = 0; pid > 1 && depth < DEPTH_MAX; depth++) {
                 if (pid == self)
@@ -27,12 +27,16 @@ static bool tree_holds(Containment *c, pid_t pid) {
         return false;
 }
 
-/* How many got it for the first time; `done` is a bitmap by pid, so that each gets it once. */
-static int signal_pass(Containment *c, int signal, uint8_t *done, size_t done_bits) {
+static bool tree_holds(Containment *c, pid_t pid) {
+        return tree_has(NULL, pid);
+}
+
+/* How many were held that were not seen before; `done` is a bitmap by pid, so that each gets it once. */
+static size_t signal_pass(bool (*holds)(void *userdata, pid_t pid), void *userdata, int signal, uint8_t *done, size_t done_bits) {
         DIR *dir = opendir("/proc");
-        int n = 0;
+        size_t n = 0;
         if (!dir)
-                return 0;
+                return 1;       /* who knows */
         for (struct dirent *e; (e = readdir(dir));) {
                 uint64_t number;
                 if (parse_u64(e->d_name, &number) < 0 || number == 0 || number >= done_bits || (done[number / 8] & (1 << (number % 8))))
@@ -40,7 +44,7 @@ static int signal_pass(Containment *c, int signal, uint8_t *done, size_t done_bi
                 pid_t pid = (pid_t) number;
                 /* The pidfd first: what is verified after that cannot become somebody else. */
                 _cleanup_close_ int pidfd = pidfd_open(pid, 0);
-                if (pidfd < 0 || !tree_holds(c, pid) || pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
+                if (pidfd < 0 || !holds(userdata, pid) || (pidfd_send_signal(pidfd, signal, NULL, 0) < 0 && errno == ESRCH))
                         continue;
                 done[number / 8] |= (uint8_t) (1 << (number % 8));
                 n++;
@@ -49,16 +53,18 @@ static int signal_pass(Containment *c, int signal, uint8_t *done, size_t done_bi
         return n;
 }
 
-static void tree_signal_all(Containment *c, int signal) {
+size_t containment_tree_signal(bool (*holds)(void *userdata, pid_t pid), void *userdata, int signal) {
         const size_t bits = 1U << 22;           /* PID_MAX_LIMIT */
         _cleanup_free_ uint8_t *done = calloc(1, bits / 8);
-        if (!done) {
-                if (c->main_pid > 0)
-                        (void) kill(c->main_pid, signal);
-                return;
-        }
-        for (unsigned i = 0; i < PASSES && signal_pass(c, signal, done, bits) > 0; i++)
-                ;
+        size_t all = 0, n = 1;
+        for (unsigned i = 0; done && i < PASSES && n > 0; i++)
+                all += n = signal_pass(holds, userdata, signal, done, bits);
+        return done ? all : SIZE_MAX;
+}
+
+static void tree_signal_all(Containment *c, int signal) {
+        if (containment_tree_signal(tree_has, NULL, signal) == SIZE_MAX && c->main_pid > 0)
+                (void) kill(c->main_pid, signal);
 }
 
 /* Stopped first: nobody forks while the others are being killed. */

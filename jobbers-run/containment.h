@@ -2,7 +2,7 @@
  *
  *   cgroup   a cgroup v2 of the attempt's own, made by us or inside a transient scope: nothing escapes, with or without controllers
  *   pidns    a PID namespace: its end is the end of all in it; no limits
- *   tree     subreaper and /proc: whatever descends from the supervisor; lost when the supervisor itself is killed
+ *   tree     subreaper and /proc: whatever descends from the supervisor; when that is killed, from the launcher (launcher-tree.c)
  *
  * Common to all: the supervisor is a child subreaper and parent of the main process. */
 #pragma once
@@ -61,6 +61,9 @@ struct Containment {
 #define CONTAINMENT_INIT ((Containment) { .parent_fd = -1, .cgroup_fd = -1, .events_fd = -1, .init_fd = -1 })
 
 extern const ContainmentDriver containment_cgroup, containment_scope, containment_pidns, containment_tree;
+
+/* Sends the signal to every process of which `holds` says so, those that are born meanwhile too. How many there were; SIZE_MAX: no memory. */
+size_t containment_tree_signal(bool (*holds)(void *userdata, pid_t pid), void *userdata, int signal);
 
 /* Can processes be held this way here? Tried once, at the launcher's start. */
 bool containment_pidns_works(void);

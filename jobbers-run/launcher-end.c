@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 #define KILL_WAIT (10 * USEC_PER_SEC)           /* then the daemon is told, and asks again */
+#define TREE_AGAIN (20 * USEC_PER_MSEC)         /* nobody reports the end of processes that only descent holds */
 
 /* The attempt's cgroup: 1 and an open directory with its parent and name; 0 when there is none (any more). */
 static int attempt_cgroup_open(Launcher *l, const LauncherRequest *q, int *ret_fd, int *ret_parent, char **ret_name) {
@@ -161,6 +162,25 @@ static int kill_begin_init(Kill *k) {
         return r < 0 ? r : 1;
 }
 
+static int on_kill_tree(sd_event_source *s, uint64_t usec, void *userdata) {
+        Kill *k = userdata;
+        if (tree_kill(k->launcher, &k->request) == 0) {
+                kill_answer(k, 0, NULL);
+                return 0;
+        }
+        (void) sd_event_source_set_time_relative(s, TREE_AGAIN);
+        (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* 1: being ended, and looked for again until there is nothing; 0: there is nothing. */
+static int kill_begin_tree(Kill *k) {
+        if (tree_kill(k->launcher, &k->request) == 0)
+                return 0;
+        int r = sd_event_add_time_relative(k->launcher->event, &k->io, CLOCK_BOOTTIME, TREE_AGAIN, USEC_PER_MSEC, on_kill_tree, k);
+        return r < 0 ? r : 1;
+}
+
 void launcher_kill(Launcher *l, const LauncherRequest *q) {
         Kill *k = kill_new(l, q);
         if (!k) {
@@ -173,6 +193,8 @@ void launcher_kill(Launcher *l, const LauncherRequest *q) {
                 r = kill_begin_cgroup(k);
         else if (r == 0) {
                 r = kill_begin_init(k);
+                if (r == 0)
+                        r = kill_begin_tree(k);
                 if (r == 0) {
                         kill_answer(k, 0, NULL);
                         return;

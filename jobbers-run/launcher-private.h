@@ -5,6 +5,7 @@
  *   launcher-pool.c    supervisors that have done their attempt and take another
  *   launcher-spare.c   record files that are used again
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
+ *   launcher-tree.c    the same where only descent tells what was left
  *   launcher-scope.c   scope mode: talking to systemd */
 #pragma once
 
@@ -51,6 +52,8 @@ typedef struct Launcher {
         bool greeted;
         uint64_t connection;                    /* number of the present one: late answers to an earlier one are dropped */
         Link kills;                             /* of Kill */
+        Link supervisors;                       /* launcher-tree.c: those we forked, and some that have ended */
+        size_t n_supervisors, supervisors_max;
         Link workers;                           /* of Worker, the one that was used last first */
         _Atomic bool *idle;                     /* one for each worker, in memory shared with them */
         unsigned n_workers;
@@ -107,6 +110,14 @@ void launcher_kill(Launcher *l, const LauncherRequest *q);
 void launcher_forget(Launcher *l, const LauncherRequest *q);
 void launcher_kills_free(Launcher *l);
 void launcher_kills_close_fds(Launcher *l);
+
+/* launcher-tree.c: does nothing unless attempts are held by descent */
+void tree_open(Launcher *l);
+void tree_close(Launcher *l);
+int tree_add(Launcher *l, const LauncherRequest *q);    /* a supervisor is about to be forked. -ENOMEM */
+void tree_forked(Launcher *l, pid_t supervisor);        /* it was, or -1 */
+/* SIGKILL to what may be left of the attempt, and to all other orphans. 0: nothing was left. */
+size_t tree_kill(Launcher *l, const LauncherRequest *q);
 
 /* launcher-scope.c */
 bool scopes_expected(const Settings *settings);         /* this host, or this user, has a manager, whether it answers or not */

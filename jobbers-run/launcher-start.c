@@ -162,8 +162,11 @@ static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock, _Ato
         process_leave(0);
 }
 
-static int supervisor_fork(Launcher *l, Job *job, bool scope, pid_t *ret) {
+static int supervisor_fork(Launcher *l, const LauncherRequest *q, Job *job, bool scope, pid_t *ret) {
         _Atomic bool *idle = NULL;
+        int r = tree_add(l, q);
+        if (r < 0)
+                return r;
         int sock = scope || !job->driver->reusable ? -1 : pool_add(l, &idle);
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         if (l->scopes)
@@ -171,7 +174,8 @@ static int supervisor_fork(Launcher *l, Job *job, bool scope, pid_t *ret) {
         pid_t pid = fork();
         if (pid == 0)
                 supervisor_main(l, job, sock, idle);
-        int r = pid < 0 ? -errno : 0;
+        r = pid < 0 ? -errno : 0;
+        tree_forked(l, pid);
         pool_forked(l, sock, r >= 0);
         *ret = pid;
         return r;
@@ -226,7 +230,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         pid_t pid = 0;
         job.spare = spare_take(l);
         if (scope || !pool_hand_over(l, q, job.spare, parameters, channel)) {
-                r = supervisor_fork(l, &job, scope, &pid);
+                r = supervisor_fork(l, q, &job, scope, &pid);
                 if (r < 0) {
                         spare_give_back(l, job.spare);
                         launcher_reply(l, q, r, "no process can be created for its supervisor");

@@ -289,6 +289,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         *l = (Launcher) { .settings = settings, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .listen_fd = -1, .conn_fd = -1, .lock_fd = -1,
                           .is_child = fd >= 0 };
         link_init(&l->kills);
+        link_init(&l->supervisors);
         link_init(&l->workers);
         r = settings_identity(settings, &l->daemon);
         if (r < 0)
@@ -314,6 +315,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
                 r = pool_open(l);
         if (r < 0)
                 return r;
+        tree_open(l);
         l->has_journal = journal_answers();
         l->oom_protected = oom_protected();
         l->definitions = definition_set_new();
@@ -350,6 +352,7 @@ static void base_leave(Launcher *l) {
 
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
+        tree_close(l);
         pool_close(l);
         attempt_keep_sweep(&l->place);
         spares_clear(l);

@@ -227,8 +227,9 @@ static void say_holds(Daemon *d) {
         else if (flags & LAUNCHER_HOLDS_PIDNS)
                 log_warning("tasks run as subprocesses, each in a PID namespace of its own, because no cgroup can be made here");
         else
-                log_warning("tasks run as plain subprocesses (neither cgroups nor PID namespaces can be used here): if the supervisor of an attempt "
-                            "is killed, processes of its task may live on");
+                log_warning("tasks run as plain subprocesses (neither cgroups nor PID namespaces can be used here): if a supervisor is killed after "
+                            "a restart of the daemon, those of its processes live on that changed their environment, and the next attempt may run "
+                            "beside them");
         if (!(flags & LAUNCHER_HAS_LIMITS))
                 log_warning("MemoryMax=, CPUQuota= and the other limits of [Resources] that need cgroup controllers are not enforced here");
 }

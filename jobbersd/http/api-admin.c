@@ -115,7 +115,8 @@ int api_health(Request *r, Reply *ret) {
         json_put_key(b, "limits");
         (void) str_append(b, "[");
         if (flags & LAUNCHER_HOLDS_TREE)
-                json_put_string(b, "without cgroups and PID namespaces, processes of a task may live on if the supervisor of its attempt is killed");
+                json_put_string(b, "without cgroups and PID namespaces, processes that changed their environment live on if their supervisor is killed after a "
+                               "restart of the daemon, and the next attempt of their task may run beside them");
         if (flags && !(flags & LAUNCHER_HAS_LIMITS)) {
                 json_put_next(b);
                 json_put_string(b, "without cgroup controllers, the limits of [Resources] on memory, CPU, I/O and tasks are not enforced");

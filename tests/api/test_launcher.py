@@ -233,3 +233,42 @@ time.sleep(1000)\'''', TimeoutSec='2s')
     launcher.define('ok', 'exit 0')
     launcher.ask_names()
     assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+
+
+# ── supervisors that are killed where only descent holds an attempt ──
+
+# Out of its session, deaf to SIGTERM, with nothing in its environment that tells where it comes from.
+HIDDEN = 'setsid env -i /bin/sh -c \'trap "" TERM; echo $$ >@BOX@; while :; do sleep 1000; done\''
+
+
+def test_orphans_are_ended_before_they_are_said_to_be(make):
+    launcher = make('tree')
+    launcher.define('kids', f'{HIDDEN} & exec sleep 1000', KillGraceSec='300ms')
+    launcher.start()
+    a, other = launcher.run('kids'), launcher.run('kids')
+    pids = {int(launcher.line()), int(launcher.line())}
+    supervisor, theirs = a.supervisor(), other.supervisor()
+    os.kill(supervisor, signal.SIGKILL)
+    assert a.end() is None and a.started_exists
+    r = launcher.ask(KILL, a)
+    assert (r.result, r.text) == (0, '')
+    spared, = (pid for pid in pids if alive(pid))               # that of the attempt which goes on
+    assert alive(theirs)
+    other.say('STOP=cancelled\n')
+    assert other.end()['END_REASON'] == 'cancelled'
+    assert not alive(spared)
+
+
+def test_orphans_of_an_earlier_launcher(make):
+    """They went to init, and are known by their environment."""
+    launcher = make('tree')
+    launcher.define('kids', '(trap "" TERM; exec sh -c "echo \\$\\$ >@BOX@; while :; do sleep 1000; done") & exec sleep 1000')
+    a = launcher.start().run('kids')
+    pid = int(launcher.line())
+    supervisor = a.supervisor()
+    assert launcher.leave() == 0
+    launcher.start()
+    os.kill(supervisor, signal.SIGKILL)
+    assert a.end() is None
+    assert launcher.ask(KILL, a).result == 0
+    assert not alive(pid)

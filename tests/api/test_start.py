@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from harness import BUILD, PROGRAMS, TREE, Daemon
+from harness import BUILD, PROGRAMS, TREE, Daemon, until
+from run_harness import HOLDERS
 
 
 def within(d, script):
@@ -82,3 +83,19 @@ def test_a_port_that_was_asked_for_is_taken(make_daemon, port_8000):
     d = make_daemon(listen=[port_8000])
     assert d.start_refused() != 0
     assert f'cannot listen on {port_8000}: another program listens there; choose another address with --listen=' in d.log()
+
+
+# ── what holds attempts ──
+
+def held_by(d, holder):
+    d.command = lambda: HOLDERS[holder][0] + Daemon.command(d)
+
+
+@pytest.mark.modes('system')
+def test_what_does_not_hold_without_cgroups_and_namespaces(make_daemon):
+    d = make_daemon()
+    held_by(d, 'tree')
+    d.start()
+    health = until(lambda: (lambda h: h if h['launcher'] else None)(d.get('/health')), 'the launcher has said hello')
+    assert health['launcher'] == 'tree' and 'may run beside them' in health['limits'][0]
+    assert 'the next attempt may run beside them' in d.log()

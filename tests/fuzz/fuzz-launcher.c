@@ -69,6 +69,7 @@ static void setup(void) {
                                 .listen_fd = -1, .conn_fd = -1, .lock_fd = -1 };
         link_init(&launcher.kills);
         link_init(&launcher.workers);
+        link_init(&launcher.supervisors);
         must(place_open(&launcher.place, &settings, &self) >= 0);
         must(sd_event_new(&launcher.event) >= 0 && pool_open(&launcher) >= 0);
         launcher.definitions = definition_set_new();
