@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/supervisor.h"
 
 #define DESTINATION "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
@@ -25,6 +26,7 @@
 #define RECONNECT_AFTER (100 * USEC_PER_MSEC)
 #define CALL_TIMEOUT (60 * USEC_PER_SEC)        /* a daemon-reload may take its time */
 #define GIVE_UP_AFTER (90 * USEC_PER_SEC)       /* a scope that is not there by then */
+#define STOP_MARGIN (10 * USEC_PER_SEC)         /* after the kill grace: for SIGKILL to be over and the record to be written */
 #define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
 
 typedef struct Scope {
@@ -134,6 +136,13 @@ static int limits_put(sd_bus_message *m, const Definition *d) {
         return put_bool(m, r, "IOAccounting");
 }
 
+/* A stop of the scope, at the host's shutdown above all, is the supervisor's affair: what reaches the task is the definition's kill sequence. So
+ * systemd's own signal is one that tasks do not notice, and its SIGKILL to all comes when the supervisor must be done. */
+static int stop_put(sd_bus_message *m, const Definition *d) {
+        int r = sd_bus_message_append(m, "(sv)", "KillSignal", "i", (int32_t) SCOPE_STOP_SIGNAL);
+        return put(m, r, "TimeoutStopUSec", "t", d->kill_grace < USEC_INFINITY - STOP_MARGIN ? d->kill_grace + STOP_MARGIN : USEC_INFINITY);
+}
+
 static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         Scope *s = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(m);
@@ -176,6 +185,8 @@ static int scope_message(Scope *s, sd_bus_message **ret) {
                 r = sd_bus_message_append(m, "(sv)", "Delegate", "b", 1);
         if (r >= 0)
                 r = limits_put(m, s->definition);
+        if (r >= 0)
+                r = stop_put(m, s->definition);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r >= 0)

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "jobbers-run/environment.h"
+#include "jobbers-run/supervisor.h"
 
 /* Waits for GO, at most until `until` (boot). 1: open, 0: time is up, -ECANCELED: not to be run. */
 static int gate_wait(Supervisor *s, usec_t until) {
@@ -53,7 +54,8 @@ static void oom_protect(void) {
 void supervisor_enter_scope(Supervisor *s) {
         sigset_t term;
         sigemptyset(&term);
-        sigaddset(&term, SIGTERM);
+        sigaddset(&term, SIGTERM);      /* somebody's systemctl kill */
+        sigaddset(&term, SCOPE_STOP_SIGNAL);
         s->term_fd = signalfd(-1, &term, SFD_CLOEXEC);
         if (s->job->place->privileged)
                 oom_protect();

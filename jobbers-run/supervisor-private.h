@@ -35,7 +35,7 @@ typedef struct Supervisor {
         ChildFailure *failure;
         StopReason stop;        /* the first reason; own decisions included */
         int wait_status;        /* of the main process; WAIT_NONE: there was none */
-        int term_fd;            /* in a scope: systemd's SIGTERM; else -1 */
+        int term_fd;            /* in a scope: systemd's stop; else -1 */
         bool main_ended, no_children, killed, complained, reminded, extended;
         usec_t begun_at, timeout_at, beat_limit, kill_at, killed_at, remind_at;   /* boot; USEC_INFINITY: never */
         /* of all that were reaped */
@@ -55,7 +55,7 @@ static inline usec_t deadline_after(usec_t now, usec_t span) {
 int supervisor_gate(Supervisor *s, char **ret_sentence);
 /* ID.n.started is there, or we leave (wire.h, ORDER). */
 void supervisor_release_lock(Supervisor *s);
-/* Watches for systemd's SIGTERM; out of the OOM killer's sight. */
+/* Watches for systemd's stop; out of the OOM killer's sight. */
 void supervisor_enter_scope(Supervisor *s);
 /* Creates the task's main process; -errno with a sentence. */
 int supervisor_start(Supervisor *s, char **ret_sentence);

@@ -112,8 +112,9 @@ static void count_usage(Supervisor *s, const struct rusage *u) {
         s->blocks_written += u->ru_oublock;
 }
 
-/* systemd stops scopes by a SIGTERM to all that is in them, us included, at the host's shutdown above all: the daemon, which is stopped after
- * them, is to see a shutdown, and not a task that happened to be killed. */
+/* systemd stops scopes by a signal to all that is in them, us included, at the host's shutdown above all: the daemon, which is stopped after
+ * them, is to see a shutdown, and not a task that happened to be killed. Tasks ignore that signal and get the kill sequence from us, unless
+ * it was somebody's SIGTERM to the whole scope. */
 static bool scope_is_stopped(const Supervisor *s, int wait_ms) {
         struct pollfd p = { .fd = s->term_fd, .events = POLLIN };
         return s->term_fd >= 0 && poll(&p, 1, wait_ms) > 0;

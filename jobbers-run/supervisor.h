@@ -1,7 +1,12 @@
 /* supervisor.h: one attempt, from gate to exit record (docs/ARCHITECTURE.md). */
 #pragma once
 
+#include <signal.h>
+
 #include "jobbers-run/job.h"
+
+/* By which systemd stops an attempt's scope. All that is in it gets this, so it is one that others ignore unless they asked for it. */
+#define SCOPE_STOP_SIGNAL SIGURG
 
 /* Once in a process forked for this, all signals blocked: a session of its own, reaper of its descendants. */
 void supervisor_prepare(void);

@@ -75,6 +75,10 @@ static int properties_read(sd_bus_message *m, const char *unit, uint32_t pids[st
                         const char *v;
                         check(sd_bus_message_read(m, "v", "s", &v), "s");
                         snprintf(text, sizeof text, "%s=%s", name, v);
+                } else if (strcmp(contents, "i") == 0) {
+                        int32_t v;
+                        check(sd_bus_message_read(m, "v", "i", &v), "i");
+                        snprintf(text, sizeof text, "%s=%d", name, v);
                 } else if (strcmp(contents, "b") == 0) {
                         int v;
                         check(sd_bus_message_read(m, "v", "b", &v), "b");

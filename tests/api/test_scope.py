@@ -151,7 +151,8 @@ def test_an_attempt_in_its_scope(manager):
     assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
     asked = manager.properties(unit_of(a))
     for wanted in ('MemoryMax=67108864', 'MemoryHigh=33554432', 'CPUQuotaPerSecUSec=500000', 'CPUWeight=7', 'IOWeight=9', 'TasksMax=40', 'Delegate=yes',
-                   'CollectMode=inactive-or-failed', 'Slice=jobbers-a\\x2db.slice', 'MemoryAccounting=yes', 'After'):
+                   'CollectMode=inactive-or-failed', 'Slice=jobbers-a\\x2db.slice', 'MemoryAccounting=yes', 'After',
+                   f'KillSignal={int(signal.SIGURG)}', 'TimeoutStopUSec=20000000'):
         assert wanted in asked, asked
     a.say('GO=1\n')
     pid = int(l.line())
@@ -177,6 +178,25 @@ def test_systemd_stops_the_scope(manager):
     record = a.end()
     assert record['END_REASON'] == 'shutdown', record
     assert not alive(pid)
+
+
+def test_a_stop_is_the_kill_sequence_of_the_definition(manager):
+    """Its signal, to whom it says, with its grace: systemd's own is to all, and noticed by the supervisor alone."""
+    l = manager.launcher
+    l.define('mixed', "trap 'echo main >@BOX@; exit 4' USR1; trap 'exit 5' TERM\n"
+             "(trap 'echo child >@BOX@' TERM USR1; echo up >@BOX@; while :; do sleep 1000 & wait; done) &\n"
+             "while :; do sleep 1000 & wait; done", KillMode='mixed', KillSignal='SIGUSR1', KillGraceSec='5min')
+    l.start()
+    a = begin(manager, 'mixed')
+    assert l.line() == 'up'
+    assert 'TimeoutStopUSec=310000000' in manager.properties(unit_of(a))
+    for leaf in ('task', 'supervisor'):         # the supervisor last: what tasks make of it shows
+        with open(os.path.join(manager.cgroup, unit_of(a), leaf, 'cgroup.procs')) as f:
+            for pid in f.read().split():
+                os.kill(int(pid), signal.SIGURG)
+    record = a.end()
+    assert (record['END_REASON'], record['EXIT_STATUS']) == ('shutdown', '4')
+    assert l.line() == 'main' and not l.box_rest
 
 
 def test_a_supervisor_that_was_killed(manager):
