@@ -54,19 +54,10 @@ static int move_to_leaf(int fd, const char *name) {
 
 /* Each by itself: one that is missing does not cost the others. True when it is on for the children. */
 static bool controller_enable(int fd, const char *name) {
-        char word[16], buf[256];
+        char word[16];
         snprintf(word, sizeof word, "+%s", name);
         (void) cgroup_write(fd, "cgroup.subtree_control", word);
-        _cleanup_close_ int file = openat(fd, "cgroup.subtree_control", O_RDONLY | O_CLOEXEC);
-        ssize_t n = file < 0 ? -1 : read(file, buf, sizeof buf - 1);
-        if (n < 0)
-                return false;
-        buf[n] = '\0';
-        char *state;
-        for (char *w = strtok_r(buf, " \n", &state); w; w = strtok_r(NULL, " \n", &state))
-                if (STREQ(w, name))
-                        return true;
-        return false;
+        return cgroup_lists(fd, "cgroup.subtree_control", name);
 }
 
 static void controllers_enable(CgroupBase *b, int own_fd, const char *leaf) {

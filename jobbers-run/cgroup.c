@@ -88,6 +88,16 @@ int cgroup_read_pairs(int dir_fd, const char *file, const char *key, uint64_t *r
         return 0;
 }
 
+bool cgroup_lists(int dir_fd, const char *file, const char *word) {
+        char buf[4096], *state;
+        if (file_read(dir_fd, file, buf, sizeof buf) < 0)
+                return false;
+        for (char *w = strtok_r(buf, " \n", &state); w; w = strtok_r(NULL, " \n", &state))
+                if (STREQ(w, word))
+                        return true;
+        return false;
+}
+
 int cgroup_open_events(int dir_fd) {
         int fd = openat(dir_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;

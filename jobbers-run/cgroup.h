@@ -32,6 +32,8 @@ int cgroup_mount_point(char **ret);
 /* True when `name` is `of` or below it. */
 bool cgroup_name_within(const char *name, const char *of);
 
+/* True when the word is in the file, as a controller is in cgroup.controllers. */
+bool cgroup_lists(int dir_fd, const char *file, const char *word);
 int cgroup_write(int dir_fd, const char *file, const char *value);
 /* A file with one number; "max" is UINT64_MAX. */
 int cgroup_read_u64(int dir_fd, const char *file, uint64_t *ret);

@@ -5,6 +5,7 @@
  * the supervisor is: so a connection that breaks in between costs a look, and maybe a second asking, and nothing else. */
 #include "jobbers-run/launcher-private.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
@@ -48,6 +49,7 @@ struct Scopes {
         sd_bus *bus;                    /* NULL while there is no connection */
         int bus_fd;                     /* scopes_before_fork */
         bool lost;
+        uint32_t controllers;
         sd_event_source *timer;
         Link pending;                   /* of Scope */
 };
@@ -282,13 +284,39 @@ static int private_open(const Settings *settings, sd_bus **ret) {
         return 0;
 }
 
-/* A manager is there if it tells its version; a socket alone is no manager. */
-static int manager_ask(sd_bus *bus) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+static int manager_ask(sd_bus *bus, const char *property, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r = sd_bus_message_new_method_call(bus, &m, DESTINATION, MANAGER_PATH, "org.freedesktop.DBus.Properties", "Get");
         if (r >= 0)
-                r = sd_bus_message_append(m, "ss", MANAGER, "Version");
-        return r < 0 ? r : sd_bus_call(bus, m, CONNECT_TIMEOUT, NULL, &reply);
+                r = sd_bus_message_append(m, "ss", MANAGER, property);
+        return r < 0 ? r : sd_bus_call(bus, m, CONNECT_TIMEOUT, NULL, ret);
+}
+
+/* A manager is there if it tells its version; a socket alone is no manager. */
+static int manager_greet(sd_bus *bus) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        return manager_ask(bus, "Version", &reply);
+}
+
+/* It makes its scopes below its own cgroup and gives them the controllers that this one has: all of the host's for PID 1, those that were
+ * delegated for a user's. */
+static uint32_t manager_controllers(sd_bus *bus) {
+        static const struct {
+                const char *name;
+                uint32_t flag;
+        } known[] = { { "memory", LAUNCHER_HAS_MEMORY }, { "cpu", LAUNCHER_HAS_CPU }, { "io", LAUNCHER_HAS_IO }, { "pids", LAUNCHER_HAS_PIDS } };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_free_ char *mount = NULL, *path = NULL;
+        const char *group;
+        uint32_t flags = 0;
+        if (manager_ask(bus, "ControlGroup", &reply) < 0 || sd_bus_message_read(reply, "v", "s", &group) < 0 || cgroup_mount_point(&mount) < 0 ||
+            !(path = str_new("%s%s", mount, group)))
+                return 0;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(known); i++)
+                if (cgroup_lists(fd, "cgroup.controllers", known[i].name))
+                        flags |= known[i].flag;
+        return flags;
 }
 
 static int bus_open(Scopes *s) {
@@ -296,13 +324,13 @@ static int bus_open(Scopes *s) {
         bool on_bus = false;
         int r = private_open(s->launcher->settings, &bus);
         if (r >= 0)
-                r = manager_ask(bus);
+                r = manager_greet(bus);
         if (r < 0) {
                 bus = sd_bus_close_unref(bus);
                 on_bus = true;
                 r = s->launcher->settings->user_mode ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
                 if (r >= 0)
-                        r = manager_ask(bus);
+                        r = manager_greet(bus);
         }
         if (r >= 0)
                 r = sd_bus_match_signal(bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
@@ -380,6 +408,7 @@ int scopes_new(Launcher *l, Scopes **ret) {
                 scopes_free(s);
                 return r == -ENOMEM ? r : -EOPNOTSUPP;
         }
+        s->controllers = manager_controllers(s->bus);
         *ret = s;
         return 0;
 }
@@ -392,6 +421,10 @@ void scopes_free(Scopes *s) {
         bus_close(s->bus);
         sd_event_source_disable_unref(s->timer);
         free(s);
+}
+
+uint32_t scopes_controllers(const Scopes *s) {
+        return s->controllers;
 }
 
 void scopes_before_fork(Scopes *s) {

@@ -72,8 +72,11 @@ static uint32_t launcher_flags(const Launcher *l) {
         uint32_t flags = l->scope_is_default ? LAUNCHER_HOLDS_SCOPE : l->driver->flag;
         if (l->scopes)
                 flags |= LAUNCHER_HAS_SCOPES;
-        if (l->scope_is_default || (l->driver == &containment_cgroup && l->base.has_memory && l->base.has_cpu && l->base.has_pids))
-                flags |= LAUNCHER_HAS_LIMITS;
+        if (l->scope_is_default)
+                flags |= scopes_controllers(l->scopes);
+        else if (l->driver == &containment_cgroup)
+                flags |= (l->base.has_memory ? LAUNCHER_HAS_MEMORY : 0) | (l->base.has_cpu ? LAUNCHER_HAS_CPU : 0) |
+                         (l->base.has_io ? LAUNCHER_HAS_IO : 0) | (l->base.has_pids ? LAUNCHER_HAS_PIDS : 0);
         if (l->has_journal)
                 flags |= LAUNCHER_HAS_JOURNAL;
         return flags;

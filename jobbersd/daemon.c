@@ -21,6 +21,7 @@
 #include "dispatch/engine.h"
 #include "http/http.h"
 #include "launch/launch.h"
+#include "launch/shortfall.h"
 #include "store/store.h"
 
 /* Events between two turns at most: a busy loop must still commit. */
@@ -214,6 +215,7 @@ static int on_patience(sd_event_source *s, uint64_t usec, void *userdata) {
 /* Once the launcher has said what it can do. */
 static void say_holds(Daemon *d) {
         uint32_t flags = engine_launch_flags(d->engine);
+        const char *sentence;
 
         if (flags == 0 || d->holds_said)
                 return;
@@ -227,11 +229,9 @@ static void say_holds(Daemon *d) {
         else if (flags & LAUNCHER_HOLDS_PIDNS)
                 log_warning("tasks run as subprocesses, each in a PID namespace of its own, because no cgroup can be made here");
         else
-                log_warning("tasks run as plain subprocesses (neither cgroups nor PID namespaces can be used here): if a supervisor is killed after "
-                            "a restart of the daemon, those of its processes live on that changed their environment, and the next attempt may run "
-                            "beside them");
-        if (!(flags & LAUNCHER_HAS_LIMITS))
-                log_warning("MemoryMax=, CPUQuota= and the other limits of [Resources] that need cgroup controllers are not enforced here");
+                log_warning("tasks run as plain subprocesses, because neither cgroups nor PID namespaces can be used here");
+        for (size_t cursor = 0; (sentence = launch_shortfall(flags, &cursor));)
+                log_warning("%s", sentence);
 }
 
 static void status_send(Daemon *d) {

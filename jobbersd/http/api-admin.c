@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "http/api.h"
 #include "http/json-text.h"
+#include "launch/shortfall.h"
 #include "launch/wire.h"
 
 const Schema SCHEMA_ROOT = { "RootResponse", .fields = (const Field[]) {
@@ -105,6 +106,7 @@ static const char *launcher_word(uint32_t flags) {
 
 int api_health(Request *r, Reply *ret) {
         uint32_t flags = engine_launch_flags(r->engine);
+        const char *sentence;
         Str *b = &ret->text;
 
         ret->status = 200;
@@ -114,12 +116,9 @@ int api_health(Request *r, Reply *ret) {
         json_put_key_string(b, "launcher", launcher_word(flags));
         json_put_key(b, "limits");
         (void) str_append(b, "[");
-        if (flags & LAUNCHER_HOLDS_TREE)
-                json_put_string(b, "without cgroups and PID namespaces, processes that changed their environment live on if their supervisor is killed after a "
-                               "restart of the daemon, and the next attempt of their task may run beside them");
-        if (flags && !(flags & LAUNCHER_HAS_LIMITS)) {
+        for (size_t cursor = 0; (sentence = launch_shortfall(flags, &cursor));) {
                 json_put_next(b);
-                json_put_string(b, "without cgroup controllers, the limits of [Resources] on memory, CPU, I/O and tasks are not enforced");
+                json_put_string(b, sentence);
         }
         return str_append(b, "]}");
 }

@@ -86,9 +86,13 @@ typedef struct LauncherRequest {
 #define LAUNCHER_HOLDS_CGROUP (1U << 1)         /* cgroup v2 of its own making */
 #define LAUNCHER_HOLDS_PIDNS (1U << 2)          /* PID namespaces */
 #define LAUNCHER_HOLDS_TREE (1U << 3)           /* subreapers: nothing but descent */
-#define LAUNCHER_HAS_LIMITS (1U << 4)           /* memory, CPU and tasks limits hold */
+#define LAUNCHER_HAS_MEMORY (1U << 4)           /* the cgroup controllers whose limits hold */
 #define LAUNCHER_HAS_JOURNAL (1U << 5)          /* output of tasks goes to the journal, not to files */
 #define LAUNCHER_HAS_SCOPES (1U << 6)           /* systemd answers: queues have slices, and a definition may ask for a scope */
+#define LAUNCHER_HAS_CPU (1U << 7)
+#define LAUNCHER_HAS_IO (1U << 8)
+#define LAUNCHER_HAS_PIDS (1U << 9)
+#define LAUNCHER_HAS_LIMITS (LAUNCHER_HAS_MEMORY | LAUNCHER_HAS_CPU | LAUNCHER_HAS_IO | LAUNCHER_HAS_PIDS)
 
 typedef struct LauncherReply {
         uint32_t verb;

@@ -153,8 +153,14 @@ static int version(sd_bus *bus, const char *path, const char *interface, const c
         return sd_bus_message_append(reply, "s", "fake");
 }
 
+/* It lies directly below the root. */
+static int control_group(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *e) {
+        return sd_bus_message_append(reply, "s", strrchr(cgroup, '/'));
+}
+
 static const sd_bus_vtable manager[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("ControlGroup", "s", control_group, 0, 0),
         SD_BUS_PROPERTY("Version", "s", version, 0, 0),
         SD_BUS_METHOD("StartTransientUnit", "ssa(sv)a(sa(sv))", "o", start_transient_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetUnitProperties", "sba(sv)", "", set_unit_properties, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -25,7 +25,7 @@ CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 REQUEST = struct.Struct('=II16sII65s65s2xIQi4x4Q')
 REPLY = struct.Struct('=IIiIIi256s')
 HELLO, START, SIGNAL, KILL, FORGET, SLICE = range(6)
-HOLDS_SCOPE, HOLDS_CGROUP, HOLDS_PIDNS, HOLDS_TREE, HAS_LIMITS, HAS_JOURNAL, HAS_SCOPES = (1 << i for i in range(7))
+HOLDS_SCOPE, HOLDS_CGROUP, HOLDS_PIDNS, HOLDS_TREE, HAS_MEMORY, HAS_JOURNAL, HAS_SCOPES, HAS_CPU, HAS_IO, HAS_PIDS = (1 << i for i in range(10))
 assert REQUEST.size == 216 and REPLY.size == 280
 
 # How to start the launcher so that it has to hold attempts in one way: (prefix, uid, expected flag). The ways that forbid something work in a

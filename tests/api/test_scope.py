@@ -9,7 +9,8 @@ import tempfile
 
 import pytest
 
-from run_harness import BUILD, HAS_SCOPES, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children, until
+from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children,
+                         until)
 
 NONE = 2**64 - 1
 
@@ -165,6 +166,14 @@ def test_an_attempt_in_its_scope(manager):
         f.write('\n')
     record = a.end()
     assert (record['END_REASON'], record['EXIT_STATUS']) == ('exit', '7')
+
+
+def test_the_controllers_are_those_of_the_manager(manager):
+    with open(os.path.join(manager.cgroup, 'cgroup.controllers')) as f:
+        there = f.read().split()
+    flags = manager.launcher.start().hello.flags
+    for name, flag in (('memory', HAS_MEMORY), ('cpu', HAS_CPU), ('io', HAS_IO), ('pids', HAS_PIDS)):
+        assert bool(flags & flag) == (name in there), (name, there)
 
 
 def test_systemd_stops_the_scope(manager):
