@@ -77,6 +77,8 @@ static uint32_t launcher_flags(const Launcher *l) {
         else if (l->driver == &containment_cgroup)
                 flags |= (l->base.has_memory ? LAUNCHER_HAS_MEMORY : 0) | (l->base.has_cpu ? LAUNCHER_HAS_CPU : 0) |
                          (l->base.has_io ? LAUNCHER_HAS_IO : 0) | (l->base.has_pids ? LAUNCHER_HAS_PIDS : 0);
+        else if (l->driver == &containment_pidns && geteuid() != 0)
+                flags |= LAUNCHER_OWN_IDS_ONLY;
         if (l->has_journal)
                 flags |= LAUNCHER_HAS_JOURNAL;
         return flags;

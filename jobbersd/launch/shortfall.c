@@ -10,6 +10,9 @@ static const struct {
         { LAUNCHER_HOLDS_TREE, 0,
           "without cgroups and PID namespaces, processes that changed their environment live on if their supervisor is killed after a restart of the "
           "daemon, and the next attempt of their task may run beside them" },
+        { LAUNCHER_OWN_IDS_ONLY, 0,
+          "without cgroups, tasks of an ordinary user run in user namespaces: files of other users, root's too, appear to belong to uid 65534 (nobody), and "
+          "setuid programs such as sudo cannot work" },
         { 0, LAUNCHER_HAS_LIMITS, "without cgroup controllers, the limits of [Resources] on memory, CPU, I/O and tasks are not enforced" },
         { LAUNCHER_HAS_LIMITS, LAUNCHER_HAS_MEMORY, "without the cgroup controller memory, MemoryMax= and MemoryHigh= are not enforced" },
         { LAUNCHER_HAS_LIMITS, LAUNCHER_HAS_CPU, "without the cgroup controller cpu, CPUQuota= and CPUWeight= are not enforced" },

@@ -92,6 +92,7 @@ typedef struct LauncherRequest {
 #define LAUNCHER_HAS_CPU (1U << 7)
 #define LAUNCHER_HAS_IO (1U << 8)
 #define LAUNCHER_HAS_PIDS (1U << 9)
+#define LAUNCHER_OWN_IDS_ONLY (1U << 10)        /* PID namespaces come with user namespaces, as an ordinary user gets them */
 #define LAUNCHER_HAS_LIMITS (LAUNCHER_HAS_MEMORY | LAUNCHER_HAS_CPU | LAUNCHER_HAS_IO | LAUNCHER_HAS_PIDS)
 
 typedef struct LauncherReply {

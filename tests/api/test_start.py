@@ -99,3 +99,16 @@ def test_what_does_not_hold_without_cgroups_and_namespaces(make_daemon):
     health = until(lambda: (lambda h: h if h['launcher'] else None)(d.get('/health')), 'the launcher has said hello')
     assert health['launcher'] == 'tree' and 'may run beside them' in health['limits'][0]
     assert health['limits'][0] in d.log()
+
+
+@pytest.mark.modes('user')
+def test_what_a_user_namespace_means_is_said(make_daemon):
+    """It is also so: what root owns looks like nobody's."""
+    d = make_daemon()
+    d.define('look', 'echo "{\\"owner\\": $(stat -c %u /)}" >"$JOBBERS_RESULT"')
+    d.start()
+    health = until(lambda: (lambda h: h if h['launcher'] else None)(d.get('/health')), 'the launcher has said hello')
+    said = any('user namespaces' in s for s in health['limits'])
+    owner = d.run('look')['results']['owner']
+    assert (owner == 65534) == said, (owner, health)
+    assert ('files of other users, root\'s too, appear to belong to uid 65534' in d.log()) == said

@@ -32,6 +32,8 @@ static void sentences(void **state) {
         SAID(LAUNCHER_HOLDS_SCOPE | (all & ~LAUNCHER_HAS_CPU & ~LAUNCHER_HAS_IO), "CPUQuota=", "IOWeight=");
         SAID(LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_PIDS, "MemoryMax=", "CPUQuota=", "IOWeight=");
         SAID(LAUNCHER_HOLDS_CGROUP | (all & ~LAUNCHER_HAS_PIDS), "TasksMax=");
+        SAID(LAUNCHER_HOLDS_PIDNS | LAUNCHER_OWN_IDS_ONLY, "uid 65534 (nobody), and setuid programs", "without cgroup controllers");
+        SAID(LAUNCHER_HOLDS_PIDNS, "without cgroup controllers");
         SAID(LAUNCHER_HOLDS_TREE, "may run beside them", "without cgroup controllers");
 }
 
