@@ -121,6 +121,16 @@ static int attempts_open(const char *path, const Identity *owner) {
         return directory_open(path, 0711, owner, 0022);
 }
 
+/* directory_open() failed: -EPERM says that it is there, but whose it is or its mode breaks the rule. */
+static int directory_complain(int r, const Settings *settings, const char *what, const char *path, const char *rule) {
+        const char *hint = settings->user_mode && path == settings->attempt_dir && getenv("XDG_RUNTIME_DIR") ? "; is XDG_RUNTIME_DIR right?" : "";
+        if (r == -EPERM)
+                log_error("the %s %s must be a directory of %s", what, path, rule);
+        else
+                log_error("cannot create the %s %s: %s%s", what, path, strerror(-r), hint);
+        return r;
+}
+
 int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         int r;
         *p = PLACE_INIT;
@@ -143,19 +153,18 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         const Identity self = { .uid = p->own_uid, .gid = daemon->gid };
         p->attempts_fd = attempts_open(settings->attempt_dir, &self);
         if (p->attempts_fd < 0) {
-                r = log_error_errno(p->attempts_fd, "the directory of attempts %s must be a directory of our own that nobody else can write",
-                                    settings->attempt_dir);
+                r = directory_complain(p->attempts_fd, settings, "directory of attempts", settings->attempt_dir, "our own that nobody else can write");
                 goto fail;
         }
         p->records_fd = directory_open(settings->record_dir, 0750, &self, 0022);
         if (p->records_fd < 0) {
-                r = log_error_errno(p->records_fd, "the directory of exit records %s must be a directory of our own that nobody else can write",
-                                    settings->record_dir);
+                r = directory_complain(p->records_fd, settings, "directory of exit records", settings->record_dir,
+                                       "our own that nobody else can write");
                 goto fail;
         }
         p->logs_fd = directory_open(settings->log_dir, 0750, daemon, 0002);
         if (p->logs_fd < 0) {
-                r = log_error_errno(p->logs_fd, "the log directory %s must be a directory of the daemon's user", settings->log_dir);
+                r = directory_complain(p->logs_fd, settings, "log directory", settings->log_dir, "the daemon's user that its group at most can write");
                 goto fail;
         }
         return 0;

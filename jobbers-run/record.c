@@ -148,7 +148,8 @@ int result_take(int work_fd, uid_t owner, uint64_t max, char **ret, size_t *ret_
                         return 0;
                 r = -errno;
                 *ret_sentence = r == -ELOOP ? str_new("the result is a symbolic link, it must be a regular file")
-                                            : str_new("cannot open the result: %s", strerror(-r));
+                             : r == -ENXIO ? str_new("the result is not a regular file")        /* a socket */
+                                           : str_new("cannot open the result: %s", strerror(-r));
                 return r;
         }
         if (fstat(fd, &st) < 0)

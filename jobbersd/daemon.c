@@ -59,6 +59,18 @@ static int identity_check(const Daemon *d) {
         return -EPERM;
 }
 
+#define USER_WORD_MAX 64
+
+/* As chown takes it. */
+static const char *user_word(uid_t uid, char buf[static USER_WORD_MAX]) {
+        const struct passwd *pw = getpwuid(uid);
+        if (pw)
+                snprintf(buf, USER_WORD_MAX, "%s", pw->pw_name);
+        else
+                snprintf(buf, USER_WORD_MAX, "%u", (unsigned) uid);
+        return buf;
+}
+
 /* Made 0700 for us when it is missing, refused when it is somebody else's. */
 static int state_dir_prepare(const Daemon *d) {
         const char *path = d->settings->state_dir;
@@ -85,8 +97,10 @@ static int state_dir_prepare(const Daemon *d) {
         if (fd < 0 || fstat(fd, &st) < 0)
                 return log_error_errno(errno, "cannot open the state directory %s", path);
         if (st.st_uid != d->identity.uid) {
-                log_error("the state directory %s belongs to uid %u and not to uid %u, as which jobbersd runs; choose another with --state-dir=, "
-                          "or give it away with chown", path, (unsigned) st.st_uid, (unsigned) d->identity.uid);
+                char has[USER_WORD_MAX], wants[USER_WORD_MAX];
+                user_word(d->identity.uid, wants);
+                log_error("the state directory %s belongs to %s and not to %s, as which jobbersd runs; give it away (chown %s: %s) or choose another "
+                          "with --state-dir=", path, user_word(st.st_uid, has), wants, wants, path);
                 return -EPERM;
         }
         if (st.st_mode & 0022) {
@@ -99,7 +113,11 @@ static int state_dir_prepare(const Daemon *d) {
 /* A packaged daemon finds it there (tmpfiles.d). */
 static int run_dir_prepare(const Daemon *d) {
         int r = fd_mkdirs(d->settings->run_dir, d->settings->user_mode ? 0700 : 0755);
-        return r < 0 && geteuid() == 0 ? log_error_errno(r, "cannot create %s", d->settings->run_dir) : 0;
+        if (r >= 0 || (geteuid() != 0 && !d->settings->user_mode))
+                return 0;
+        log_error("cannot create %s: %s%s", d->settings->run_dir, strerror(-r),
+                  d->settings->user_mode && getenv("XDG_RUNTIME_DIR") ? "; is XDG_RUNTIME_DIR right?" : "");
+        return r;
 }
 
 /* Everything of root goes, for good. */

@@ -77,9 +77,7 @@ int main(int argc, char **argv) {
         signals_prepare();
         (void) umask(0022);
         r = settings_load(&settings, argc, argv, take_argument, &action);
-        if (r < 0) {
-                if (r != -EINVAL)
-                        log_error_errno(r, "cannot read the settings");
+        if (r < 0) {            /* it has said why */
                 settings_free(&settings);
                 return 2;
         }

@@ -31,7 +31,7 @@ void engine_shutdown(Engine *e, void (*on_done)(void *userdata), void *userdata)
         e->shutdown_deadline = clock_boot() + e->settings->shutdown_timeout;
         e->shutdown_end = USEC_INFINITY;
         if (map_size(e->runs) > 0)
-                log_notice("stopping; %zu attempts are running, waiting for them up to %s", map_size(e->runs),
+                log_notice("stopping; %zu %s running, waiting up to %s", map_size(e->runs), map_size(e->runs) == 1 ? "attempt is" : "attempts are",
                            clock_format_span(e->settings->shutdown_timeout, span));
         engine_again(e);
 }

@@ -232,10 +232,12 @@ static int take_systemd(Listeners *ls) {
 }
 
 static int check_exposure(const Listeners *ls, const Settings *settings) {
+        const char *socket = NULL;
         bool tcp = false;
 
         for (size_t i = 0; i < ls->n; i++) {
                 tcp = tcp || !ls->l[i].is_unix;
+                socket = ls->l[i].is_unix ? ls->l[i].address : socket;
                 if (ls->l[i].loopback)
                         continue;
                 if (settings->no_auth) {
@@ -246,7 +248,8 @@ static int check_exposure(const Listeners *ls, const Settings *settings) {
                             ls->l[i].address);
         }
         if (settings->no_auth && geteuid() == 0) {
-                log_error("--no-auth is refused for root: any process on this host could then run tasks; use the socket %s", settings->api_socket);
+                log_error("--no-auth is refused for root: any process on this host could then run tasks; use the socket %s%s",
+                          socket ?: "instead: --listen=unix:", socket ? "" : settings->api_socket);
                 return -EPERM;
         }
         if (settings->no_auth && tcp)

@@ -54,7 +54,7 @@ typedef struct Settings {
 
 /* Defaults, then files, then argv (only --flags of the table, "--flag=value" or "--flag value"; argv[0] is skipped).
  * `extra` is asked first about every argument: returns 1 when it took it, 0 when not its own, < 0 refuses.
- * On a bad value: -EINVAL and one sentence on stderr naming file and line or flag. */
+ * On a bad value: -EINVAL and one sentence on stderr naming file and line or flag; so for every other failure, without a line. */
 typedef int (*settings_extra_fn)(void *userdata, const char *arg);
 int settings_load(Settings *s, int argc, char **argv, settings_extra_fn extra, void *userdata);
 void settings_free(Settings *s);

@@ -524,6 +524,7 @@ def test_forged_notifications_are_ignored(anywhere):
     ('ln -s /etc/passwd "$JOBBERS_RESULT"', 'link'),
     ('mkfifo "$JOBBERS_RESULT"', 'regular'),
     ('mkdir "$JOBBERS_RESULT"', 'regular'),
+    ('exec python3 -c "import os, socket; socket.socket(socket.AF_UNIX).bind(os.environ[\'JOBBERS_RESULT\'])"', 'regular'),
     ('echo "{}" >"$JOBBERS_RESULT"; ln "$JOBBERS_RESULT" "$(dirname "$JOBBERS_RESULT")/other"', 'hard link'),
     ('head -c 2000000 /dev/zero >"$JOBBERS_RESULT"', 'larger'),
 ])

@@ -2,11 +2,12 @@
 import errno
 import os
 import socket
+import subprocess
 
 import pytest
 
 from harness import BUILD, PROGRAMS, TREE, Daemon, until
-from run_harness import HOLDERS
+from run_harness import HOLDERS, Launcher
 
 
 def within(d, script):
@@ -112,3 +113,68 @@ def test_what_a_user_namespace_means_is_said(make_daemon):
     owner = d.run('look')['results']['owner']
     assert (owner == 65534) == said, (owner, health)
     assert ('files of other users, root\'s too, appear to belong to uid 65534' in d.log()) == said
+
+
+# ── files and directories ──
+
+def test_a_settings_file_that_is_not_there(make_daemon):
+    d = make_daemon(config='/nope/jobbersd.conf')
+    assert d.start_refused() == 2
+    assert d.log() == 'jobbersd: cannot read /nope/jobbersd.conf: No such file or directory\n'
+
+
+@pytest.mark.modes('system')
+def test_a_state_directory_of_another(make_daemon):
+    d = make_daemon()
+    os.mkdir(d.path('state'), 0o700)
+    assert d.start_refused() != 0
+    command = f'chown jobbers: {d.path("state")}'
+    assert f'belongs to root and not to jobbers, as which jobbersd runs; give it away ({command})' in d.log()
+    subprocess.run(command.split(), check=True)
+    d.start()
+    d.stop()
+
+
+@pytest.mark.modes('user')
+def test_a_wrong_runtime_directory(make_daemon):
+    """Of another user, for example, as after su."""
+    d = make_daemon()
+    os.mkdir(d.path('other'), 0o700)
+    d.environment['XDG_RUNTIME_DIR'] = d.path('other')
+    os.chmod(d.path('other'), 0o500 if os.geteuid() else 0o700)
+    assert d.start_refused() != 0
+    assert f'cannot create {d.path("other")}/jobbers: Permission denied; is XDG_RUNTIME_DIR right?\n' in d.log()
+
+
+def test_a_wrong_runtime_directory_of_the_launcher():
+    l = Launcher('user' if os.geteuid() == 0 else 'cgroup', flags=('--user',))
+    try:
+        l.env['XDG_RUNTIME_DIR'] = '/proc/nowhere'
+        l.start(wait_hello=False)
+        assert l.process.wait(20) == 1
+        assert 'cannot create the directory of attempts /proc/nowhere/jobbers/attempts' in l.log() and 'is XDG_RUNTIME_DIR right?' in l.log()
+    finally:
+        l.process = None
+        l.close()
+
+
+@pytest.mark.modes('system')
+def test_no_auth_names_a_socket_that_is_served(make_daemon):
+    d = make_daemon(no_auth=True)
+    assert d.start_refused() != 0
+    assert f'use the socket {d.path("s")}\n' in d.log()
+    d = make_daemon(no_auth=True, listen=['127.0.0.1:0'])
+    assert d.start_refused() != 0
+    assert 'use the socket instead: --listen=unix:/run/jobbers/jobbers.sock\n' in d.log()
+
+
+# ── the end ──
+
+def test_one_attempt_is_running(make_daemon):
+    d = make_daemon()
+    d.define('hold', 'echo up >@BOX@; exec sleep 1000')
+    d.start()
+    d.submit('hold')
+    assert d.box.line() == 'up'
+    d.stop()
+    assert 'stopping; 1 attempt is running, waiting up to' in d.log()
