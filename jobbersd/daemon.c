@@ -2,12 +2,14 @@
  * then everything that reads what others wrote. And the loop: events until nothing is ready, then one turn of the engine. */
 #include "daemon.h"
 
+#include <linux/keyctl.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -127,6 +129,9 @@ static int privileges_drop(const Daemon *d) {
         struct passwd *pw = getpwuid(d->identity.uid);
         if (!pw)
                 return log_error_errno(ESRCH, "cannot find the user jobbers");
+        /* Whoever descends from root's session reaches its keys and tickets, as whatever user. */
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+                return log_error_errno(errno, "cannot leave the session keyring of root");
         if (initgroups(pw->pw_name, d->identity.gid) < 0 || setresgid(d->identity.gid, d->identity.gid, d->identity.gid) < 0 ||
             setresuid(d->identity.uid, d->identity.uid, d->identity.uid) < 0)
                 return log_error_errno(errno, "cannot become the user jobbers");

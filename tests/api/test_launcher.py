@@ -206,7 +206,8 @@ def test_evidence_that_is_none(make, name, text, result):
 
 def test_a_task_that_passes_what_lingers(make):
     """A socket whose last close waits for an hour, passed to the supervisor: its timeout holds, and the end is told. The other end of the
-    connection is in another process, as it could be on another machine."""
+    connection is in another process, as it could be on another machine. The supervisor stands still until the task has closed its own: else the
+    last close could be the task's."""
     launcher = make()
     listener = socket.create_server(('127.0.0.1', 0))
     launcher.define('trap', f'''exec {sys.executable} -c '
@@ -219,13 +220,20 @@ except BlockingIOError: pass
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
 n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 n.connect(os.environ["NOTIFY_SOCKET"])
+open("{launcher.box_path}", "w").write(str(os.getppid()) + "\\n")
+while open(f"/proc/{{os.getppid()}}/stat").read().rsplit(")", 1)[1].split()[0] != "T": time.sleep(0.01)
 for i in range(3):
     n.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
 s.close()
 open("{launcher.box_path}", "w").write("passed\\n")
 time.sleep(1000)\'''', TimeoutSec='2s')
     a = launcher.start().run('trap')
-    assert launcher.line() == 'passed'
+    supervisor = int(launcher.line())
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        assert launcher.line() == 'passed'
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
     record = a.end()
     assert record['END_REASON'] == 'timeout', record
     listener.close()

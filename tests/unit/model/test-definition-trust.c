@@ -119,7 +119,7 @@ static void only_what_changed_is_checked_again(void **state) {
         assert_int_equal(chmod("other/tool", 0777), 0);
         assert_int_equal(symlink("../other/tool", "open/new"), 0);
         assert_int_equal(rename("open/new", "open/middle"), 0);
-        refused(&stamp, "tool can be written by others than root");
+        refused(&stamp, "tool can be written by users other than root");
         assert_int_equal(chmod("other/tool", 0755), 0);
         trusted(&stamp);
         assert_int_equal(chown("other/tool", 65534, 0), 0);
@@ -143,7 +143,7 @@ static void a_long_chain(void **state) {
         trusted(&stamp);
         assert_int_equal(stamp.n, 0);
         assert_int_equal(chmod("c", 0777), 0);
-        refused(&stamp, "/c can be written by others than root");
+        refused(&stamp, "/c can be written by users other than root");
 }
 
 int main(void) {
