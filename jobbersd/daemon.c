@@ -2,16 +2,16 @@
  * then everything that reads what others wrote. And the loop: events until nothing is ready, then one turn of the engine. */
 #include "daemon.h"
 
-#include <linux/keyctl.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/keyctl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
