@@ -54,10 +54,9 @@ typedef struct Bulk {
         size_t done, max;
         /* by ids */
         const json_t *ids;
-        /* by filter: statuses one after the other, rows by keyset */
+        /* by filter: all its statuses in one walk in the order of submission, which never comes back to a task that has moved on meanwhile */
         TaskFilter filter;
-        TaskStatus statuses[_TASK_STATUS_MAX];
-        unsigned n_statuses, at;
+        int64_t last;                   /* the newest one at the beginning: a task that is submitted meanwhile is not meant */
 } Bulk;
 
 static void free_bulk(Request *r) {
@@ -130,55 +129,59 @@ static int step_ids(Request *r, Bulk *b, Reply *ret) {
 
 typedef struct Found {
         Ulid ids[BULK_STEP];
-        int64_t last;
+        int64_t seqs[BULK_STEP];
         unsigned n;
 } Found;
 
 static int collect(void *userdata, Task *t) {
         Found *f = userdata;
-        f->ids[f->n++] = t->id;
-        f->last = t->seq;
+        f->ids[f->n] = t->id;
+        f->seqs[f->n++] = t->seq;
         return 0;
 }
 
 static int step_filter(Request *r, Bulk *b, Reply *ret) {
         Found found = {};
+        unsigned i;
 
-        b->filter.status = b->statuses[b->at];
         b->filter.limit = (unsigned) MIN((size_t) BULK_STEP, b->max - b->done);
         int e = store_task_list(r->store, &b->filter, collect, &found);
-        for (unsigned i = 0; e >= 0 && i < found.n; i++, b->done++)
+        for (i = 0; e >= 0 && i < found.n && found.seqs[i] <= b->last; i++, b->done++)
                 e = change(r, b, &found.ids[i]);
         if (e < 0)
                 return e;
-        b->filter.has_after = true;
-        b->filter.after_seq = found.last;
-        if (found.n < b->filter.limit) {        /* no more of this status */
-                b->filter.has_after = false;
-                b->at++;
+        if (i == b->filter.limit && b->done < b->max) {
+                b->filter.has_after = true;
+                b->filter.after_seq = found.seqs[i - 1];
+                return REPLY_CONTINUE;
         }
-        return b->at < b->n_statuses && b->done < b->max ? REPLY_CONTINUE : finish(b, ret);
+        b->matched = MAX(b->matched, (int64_t) b->done);        /* some that were there already may have come to match on the way */
+        return finish(b, ret);
 }
 
 /* ── the beginning ── */
 
 /* The statuses that the verb can do something about, or the one asked for. */
-static void choose_statuses(Bulk *b, int asked) {
+static unsigned choose_statuses(bool resubmit, int asked) {
+        unsigned bits = 0;
+
+        if (asked >= 0)
+                return 1U << asked;
         for (TaskStatus s = 0; s < _TASK_STATUS_MAX; s++)
-                if (asked >= 0 ? s == (TaskStatus) asked : life_arrow(s, b->resubmit ? LIFE_RESUBMIT : LIFE_CANCEL) != NULL)
-                        b->statuses[b->n_statuses++] = s;
+                if (life_arrow(s, resubmit ? LIFE_RESUBMIT : LIFE_CANCEL))
+                        bits |= 1U << s;
+        return bits;
 }
 
-static int count_matches(Request *r, Bulk *b) {
-        for (unsigned i = 0; i < b->n_statuses; i++) {
-                int64_t n;
-                b->filter.status = b->statuses[i];
-                int e = store_task_count(r->store, &b->filter, &n);
-                if (e < 0)
-                        return e;
-                b->matched += n;
-        }
-        return 0;
+static int find_newest(Request *r, Bulk *b) {
+        TaskFilter newest = b->filter;
+        Found found = {};
+
+        newest.newest_first = true;
+        newest.limit = 1;
+        int e = store_task_list(r->store, &newest, collect, &found);
+        b->last = found.n > 0 ? found.seqs[0] : 0;
+        return e;
 }
 
 static int begin(Request *r, const Schema *schema, bool resubmit) {
@@ -199,10 +202,11 @@ static int begin(Request *r, const Schema *schema, bool resubmit) {
                 return 0;
         }
         bool version = schema_given(schema, body, "task_version") && !schema_is_null(schema, body, "task_version");
-        b->filter = (TaskFilter) { .queue = body->queue, .name = body->task_name, .version = version ? body->task_version : -1, .limit = 1 };
+        b->filter = (TaskFilter) { .queue = body->queue, .name = body->task_name, .version = version ? body->task_version : -1,
+                                   .status = _TASK_STATUS_MAX, .statuses = choose_statuses(resubmit, body->status), .limit = 1 };
         b->max = (size_t) body->limit;
-        choose_statuses(b, body->status);
-        return count_matches(r, b);
+        int e = store_task_count(r->store, &b->filter, &b->matched);
+        return e < 0 ? e : find_newest(r, b);
 }
 
 static bool says_which(const Schema *schema, const BulkBody *b, Reply *ret) {

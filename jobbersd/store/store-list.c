@@ -11,20 +11,24 @@ static bool filter_matches(const TaskFilter *f, const Lane *lane) {
                (f->version < 0 || f->version == (int64_t) lane->version);
 }
 
+static bool filter_has_status(const TaskFilter *f, TaskStatus status) {
+        return f->statuses ? f->statuses & 1U << status : f->status >= _TASK_STATUS_MAX || f->status == status;
+}
+
 static void stream_set_done(StreamSet *set) {
         free(set->streams);
 }
 
 static int choose(Store *s, const TaskFilter *f, StreamSet *ret) {
         size_t cap = 0;
-        ret->all = !f->queue && !f->name && f->version < 0 && f->status >= _TASK_STATUS_MAX && !f->dead;
+        ret->all = !f->queue && !f->name && f->version < 0 && f->status >= _TASK_STATUS_MAX && !f->statuses && !f->dead;
         ret->dead = f->dead;
         for (size_t i = 0; i < s->n_lanes; i++) {
                 Lane *lane = s->lanes[i];
                 if (!lane || !filter_matches(f, lane))
                         continue;
                 for (TaskStatus status = TASK_SUBMITTED; status < _TASK_STATUS_MAX; status++) {
-                        if ((f->status < _TASK_STATUS_MAX && f->status != status) || lane->counts[status] == 0)
+                        if (!filter_has_status(f, status) || lane->counts[status] == 0)
                                 continue;
                         if (ret->n == cap) {
                                 cap = MAX(cap * 2, (size_t) 16);

@@ -89,6 +89,7 @@ typedef struct TaskFilter {
         const char *queue, *name;       /* NULL: any */
         int64_t version;                /* -1: any */
         TaskStatus status;              /* _TASK_STATUS_MAX: any */
+        unsigned statuses;              /* not 0: any of these instead, 1 << TaskStatus each */
         bool dead;                      /* only the dead letter queue, newest last */
         bool order_by_id;               /* default: by submission */
         bool newest_first;              /* by submission, downwards; not with has_start */

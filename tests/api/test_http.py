@@ -608,3 +608,19 @@ def test_bulk_by_filter(daemon):
     assert r['matched'] == 1200 and len(r['results']) == 700
     assert daemon.post('/tasks/cancel', {'task_name': 'ok'})['matched'] == 1300
     assert daemon.post('/tasks/cancel', {'status': 'submitted', 'dry_run': True})['matched'] == 0
+
+
+def test_bulk_means_each_task_once(daemon):
+    """Tasks that complete become tasks that fail, while one call that means both is on its way: it does not come back to them."""
+    daemon.define('turn', 'test ! -e @DATA@/turned', MaxRetries=0)
+    daemon.reload()
+    ids = [t['id'] for name, n in (('fail', 600), ('turn', 300))
+           for t in daemon.post('/submit-tasks', {'tasks': [{'name': name, 'version': 1}] * n})['tasks']]
+    for t in ids:
+        daemon.wait_final(t)
+    open(daemon.path('data', 'turned'), 'w').close()
+    r = daemon.post('/tasks/resubmit', {'queue': 'default'})
+    assert r['matched'] == 900 and [x['task_id'] for x in r['results']] == ids
+    assert {x['status'] for x in r['results']} == {'resubmitted'}
+    for t in ids:
+        daemon.wait_final(t)

@@ -59,7 +59,7 @@ static void fill(Store *s, Model *m, size_t n, int ids, unsigned seed) {
 
 static bool matches(const TaskFilter *f, const Row *r) {
         return !r->gone && (!f->queue || STREQ(f->queue, r->queue)) && (!f->name || STREQ(f->name, r->name)) &&
-               (f->version < 0 || f->version == r->version) && (f->status == _TASK_STATUS_MAX || f->status == r->status) &&
+               (f->version < 0 || f->version == r->version) && (f->statuses ? f->statuses & 1U << r->status : f->status == _TASK_STATUS_MAX || f->status == r->status) &&
                (!f->dead || r->dead) && (!f->has_start || ulid_cmp(&r->id, &f->start) >= 0) &&
                (!f->has_after || (f->order_by_id ? ulid_cmp(&r->id, &f->after_id) > 0 : f->newest_first ? r->seq < f->after_seq : r->seq > f->after_seq));
 }
@@ -139,6 +139,9 @@ static void every_filter(Store *s, const Model *m, unsigned seed, bool quick) {
                         f.newest_first = true;
                         compare(s, m, &f);
                 }
+                f.newest_first = false;
+                f.statuses = 1U << TASK_COMPLETED | 1U << TASK_FAILED;
+                compare(s, m, &f);
         }
 }
 
