@@ -137,6 +137,14 @@ static const char *const TYPE_WORDS[_FIELD_TYPE_MAX] = {
         [FIELD_OBJECT] = "an object", [FIELD_STRUCT] = "an object", [FIELD_LIST] = "an array", [FIELD_ANY] = "a value",
 };
 
+/* "infinity" is beyond every range: it says that there is no limit. */
+static void read_size(const Field *f, uint64_t v, const Loc *loc, void *ret, Problems *p) {
+        if (v != UINT64_MAX && ranged(f) && (v < (uint64_t) f->min || v > (uint64_t) f->max))
+                problems_add(p, loc, "must be between %lld and %lld bytes", (long long) f->min, (long long) f->max);
+        else
+                AT(f, ret, uint64_t) = v;
+}
+
 static void read_size_text(const Field *f, const char *s, const Loc *loc, void *ret, Problems *p) {
         uint64_t v;
         int r = f->type == FIELD_SIZE ? parse_size(s, &v) : parse_percent(s, &v);
@@ -144,7 +152,7 @@ static void read_size_text(const Field *f, const char *s, const Loc *loc, void *
         if (r < 0)
                 problems_add(p, loc, "must be %s", TYPE_WORDS[f->type]);
         else if (f->type == FIELD_SIZE)
-                AT(f, ret, uint64_t) = v;
+                read_size(f, v, loc, ret, p);
         else
                 read_integer(f, v > INT64_MAX ? INT64_MAX : (int64_t) v, loc, ret, p);
 }

@@ -100,6 +100,7 @@ def test_put_keeps_extensions_and_resets_the_rest(daemon):
     ({'max_concurrent': -1}, 'max_concurrent'), ({'max_concurrent': 'x'}, 'max_concurrent'), ({'rate_numerator': 5}, 'rate_period'),
     ({'rate_numerator': 5, 'rate_period': 'week'}, 'rate_period'), ({'rate_numerator': -5, 'rate_period': 'day'}, 'rate_numerator'),
     ({'rate_numerator': 5, 'rate_denominator': 0, 'rate_period': 'day'}, 'rate_denominator'), ({'memory_max': 'lots'}, 'memory_max'),
+    ({'memory_max': '0'}, 'memory_max'), ({'memory_max': '18446744073709551614'}, 'memory_max'),
     ({'cpu_weight': 0}, 'cpu_weight'), ({'cpu_quota': 'x'}, 'cpu_quota'), ({'tasks_max': 0}, 'tasks_max'), ({'paused': 'no'}, 'paused'),
     ({'name': 'other'}, 'name')])
 def test_bad_queues(daemon, body, field):

@@ -18,7 +18,7 @@ typedef struct In {
         bool on;
         int word;
         double x;
-        uint64_t size;
+        uint64_t size, room;
         int64_t percent;
         usec_t when;
         json_t *object, *list;
@@ -34,6 +34,7 @@ static const Schema S = { "In", sizeof(In), .fields = (const Field[]) {
         { "word", FIELD_ENUM, 0, offsetof(In, word), .fallback = "\"two\"", .values = WORDS },
         { "x", FIELD_NUMBER, 0, offsetof(In, x), 0, 60, "0" },
         { "size", FIELD_SIZE, 0, offsetof(In, size) },
+        { "room", FIELD_SIZE, 0, offsetof(In, room), 1, 1 << 20 },
         { "percent", FIELD_PERCENT, 0, offsetof(In, percent), 1, 1000 },
         { "when", FIELD_TIME, 0, offsetof(In, when) },
         { "object", FIELD_OBJECT, 0, offsetof(In, object) },
@@ -67,7 +68,7 @@ static void reads(void **state) {
         In in;
 
         assert_int_equal(read_text(&S, "{\"name\":\"a.b-c\",\"text\":\"hi\",\"id\":\"01jbkr2e5f3g4h5j6k7l8m9nop\",\"n\":-5,\"on\":false,"
-                                       "\"word\":\"one\",\"x\":1.5,\"size\":\"2K\",\"percent\":\"150%\",\"when\":\"2026-03-12T10:00:00Z\","
+                                       "\"word\":\"one\",\"x\":1.5,\"size\":\"2K\",\"room\":\"infinity\",\"percent\":\"150%\",\"when\":\"2026-03-12T10:00:00Z\","
                                        "\"object\":{},\"list\":[\"a\",\"b\"],\"ignored\":7,\"unknown\":8}", &in, NULL, &j), 0);
         assert_string_equal(in.name, "a.b-c");
         assert_string_equal(in.text, "hi");
@@ -76,6 +77,7 @@ static void reads(void **state) {
         assert_int_equal(in.word, 0);
         assert_true(in.x > 1.49 && in.x < 1.51);
         assert_int_equal(in.size, 2048);
+        assert_true(in.room == UINT64_MAX);
         assert_int_equal(in.percent, 150);
         assert_true(in.when == 1773309600ULL * USEC_PER_SEC);
         assert_int_equal(json_array_size(in.list), 2);
@@ -121,6 +123,11 @@ static void refuses(void **state) {
                 { "{\"name\":\"a\",\"word\":\"three\"}", "word must be one of one, two" },
                 { "{\"name\":\"a\",\"x\":61}", "x must be between 0 and 60" },
                 { "{\"name\":\"a\",\"size\":\"many\"}", "size must be a number of bytes" },
+                { "{\"name\":\"a\",\"room\":\"0\"}", "room must be between 1 and 1048576 bytes" },
+                { "{\"name\":\"a\",\"room\":\"1.5M\"}", "room must be between 1 and 1048576 bytes" },
+                { "{\"name\":\"a\",\"room\":\"18446744073709551614\"}", "room must be between 1 and 1048576 bytes" },
+                { "{\"name\":\"a\",\"room\":0}", "room must be between 1 and 1048576" },
+                { "{\"name\":\"a\",\"room\":-1}", "room must be between 1 and 1048576" },
                 { "{\"name\":\"a\",\"percent\":0}", "percent must be between 1 and 1000" },
                 { "{\"name\":\"a\",\"when\":\"tomorrow\"}", "when must be a time" },
                 { "{\"name\":\"a\",\"object\":[]}", "object must be an object" },
