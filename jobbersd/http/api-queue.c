@@ -29,7 +29,8 @@ static const char *const PERIODS[] = { "second", "minute", "hour", "day", NULL }
         { "cpu_weight", FIELD_INTEGER, FIELD_NULLABLE, offsetof(QueueBody, cpu_weight), 1, 10000 }
 
 const Schema SCHEMA_QUEUE_CREATE = { "QueueConfig", sizeof(QueueBody), .fields = (const Field[]) { QUEUE_FIELDS(FIELD_REQUIRED), {} } };
-const Schema SCHEMA_QUEUE_UPDATE = { "QueueUpdate", sizeof(QueueBody), .fields = (const Field[]) { QUEUE_FIELDS(0), {} } };
+/* The name of the path counts, whatever the body says. */
+const Schema SCHEMA_QUEUE_UPDATE = { "QueueUpdate", sizeof(QueueBody), .fields = (const Field[]) { QUEUE_FIELDS(FIELD_IGNORED), {} } };
 
 #define OR_NULL FIELD_REQUIRED | FIELD_NULLABLE
 const Schema SCHEMA_QUEUE_CONFIG = { "Queue", .fields = (const Field[]) {
@@ -199,13 +200,6 @@ int api_queue_update(Request *r, Reply *ret) {
         const char *sentence = NULL;
         QueueConfig q;
 
-        if (b->name && !STREQ(b->name, r->args[0])) {
-                static const Loc body = { .name = "body" };
-                _cleanup_problems_ Problems p = {};
-                problems_add(&p, &(Loc) { .up = &body, .name = "name" }, "must be that of the path, or be left out");
-                reply_problems(ret, &p);
-                return 0;
-        }
         queue_config_init(&q, r->args[0]);
         if (old)
                 q = *old;

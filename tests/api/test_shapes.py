@@ -74,6 +74,9 @@ def test_queue_life(daemon):
     assert set(a) == {'message', 'queue'}
     a = daemon.put('/queues/made-by-put', {})
     assert a['queue'] == dict(PLAIN, name='made-by-put')
+    a = daemon.put('/queues/made-by-put', {'name': 'other', 'max_concurrent': 3})     # the path's name counts
+    assert a['queue'] == dict(PLAIN, name='made-by-put', max_concurrent=3)
+    error(daemon.ask('GET', '/queues/other/config'), 404, 'other')
     assert daemon.delete('/queues/reports').keys() == {'message'}
     error(daemon.ask('DELETE', '/queues/reports'), 404, 'reports')
     error(daemon.ask('GET', '/queues/reports/config'), 404, 'reports')
@@ -101,8 +104,7 @@ def test_put_keeps_extensions_and_resets_the_rest(daemon):
     ({'rate_numerator': 5, 'rate_period': 'week'}, 'rate_period'), ({'rate_numerator': -5, 'rate_period': 'day'}, 'rate_numerator'),
     ({'rate_numerator': 5, 'rate_denominator': 0, 'rate_period': 'day'}, 'rate_denominator'), ({'memory_max': 'lots'}, 'memory_max'),
     ({'memory_max': '0'}, 'memory_max'), ({'memory_max': '18446744073709551614'}, 'memory_max'),
-    ({'cpu_weight': 0}, 'cpu_weight'), ({'cpu_quota': 'x'}, 'cpu_quota'), ({'tasks_max': 0}, 'tasks_max'), ({'paused': 'no'}, 'paused'),
-    ({'name': 'other'}, 'name')])
+    ({'cpu_weight': 0}, 'cpu_weight'), ({'cpu_quota': 'x'}, 'cpu_quota'), ({'tasks_max': 0}, 'tasks_max'), ({'paused': 'no'}, 'paused')])
 def test_bad_queues(daemon, body, field):
     e = error(daemon.ask('PUT', '/queues/q', body), 422, field)
     assert e['errors'][0]['loc'] == ['body', field]
