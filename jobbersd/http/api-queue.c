@@ -127,21 +127,26 @@ static int refuse_unknown(Reply *ret, const char *name) {
 
 /* ── from body to configuration ── */
 
-/* A rate is whole or not there at all: half of one would silently limit nothing. */
-static bool set_rate(const QueueBody *b, QueueConfig *q, Reply *ret) {
+static bool refuse_half_rate(Reply *ret, const char *missing, const char *given) {
         static const Loc body = { .name = "body" };
         _cleanup_problems_ Problems p = {};
 
+        problems_add(&p, &(Loc) { .up = &body, .name = missing }, "is required with %s", given);
+        reply_problems(ret, &p);
+        return false;
+}
+
+/* A rate is whole or not there at all: half of one would silently limit nothing. A numerator of null or 0 says that there is no limit. */
+static bool set_rate(const Schema *s, const QueueBody *b, QueueConfig *q, Reply *ret) {
         q->rate_numerator = 0;
         q->rate_denominator = 0;
         q->rate_period = RATE_NONE;
-        if (b->rate_numerator == 0)
-                return true;
-        if (b->rate_period < 0) {
-                problems_add(&p, &(Loc) { .up = &body, .name = "rate_period" }, "is required with rate_numerator");
-                reply_problems(ret, &p);
-                return false;
+        if (b->rate_numerator == 0) {
+                bool half = !schema_given(s, b, "rate_numerator") && (b->rate_period >= 0 || b->rate_denominator != 0);
+                return !half || refuse_half_rate(ret, "rate_numerator", b->rate_period >= 0 ? "rate_period" : "rate_denominator");
         }
+        if (b->rate_period < 0)
+                return refuse_half_rate(ret, "rate_period", "rate_numerator");
         q->rate_numerator = (uint32_t) b->rate_numerator;
         q->rate_denominator = b->rate_denominator ? (uint32_t) b->rate_denominator : 1;
         q->rate_period = rate_period_from_string(PERIODS[b->rate_period]);
@@ -161,7 +166,7 @@ static bool apply(const Schema *s, const QueueBody *b, QueueConfig *q, Reply *re
                 q->cpu_quota_percent = (uint64_t) b->cpu_quota;
         if (schema_given(s, b, "cpu_weight"))
                 q->cpu_weight = (uint64_t) b->cpu_weight;
-        return set_rate(b, q, ret);
+        return set_rate(s, b, q, ret);
 }
 
 /* ── handlers ── */

@@ -95,12 +95,14 @@ def test_put_keeps_extensions_and_resets_the_rest(daemon):
     assert q == dict(PLAIN, name='q', max_concurrent=None)
     q = daemon.put('/queues/q', q)['queue']             # what is shown can be put back
     assert q == dict(PLAIN, name='q', max_concurrent=None)
+    assert daemon.put('/queues/q', {'max_concurrent': None, 'rate_numerator': 0, 'rate_period': 'hour'})['queue'] == q       # 0: no limit
     daemon.restart()
     assert daemon.get('/queues/q/config')['queue'] == q
 
 
 @pytest.mark.parametrize('body, field', [
     ({'max_concurrent': -1}, 'max_concurrent'), ({'max_concurrent': 'x'}, 'max_concurrent'), ({'rate_numerator': 5}, 'rate_period'),
+    ({'rate_period': 'hour'}, 'rate_numerator'), ({'rate_denominator': 5}, 'rate_numerator'),
     ({'rate_numerator': 5, 'rate_period': 'week'}, 'rate_period'), ({'rate_numerator': -5, 'rate_period': 'day'}, 'rate_numerator'),
     ({'rate_numerator': 5, 'rate_denominator': 0, 'rate_period': 'day'}, 'rate_denominator'), ({'memory_max': 'lots'}, 'memory_max'),
     ({'memory_max': '0'}, 'memory_max'), ({'memory_max': '18446744073709551614'}, 'memory_max'),
