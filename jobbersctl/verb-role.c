@@ -83,10 +83,16 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
                 return CTL_NOT_FOUND;
         for (int i = 1; i < argc; i++)
                 json_array_append_new(queues, json_string(argv[i] + (plus > 0)));
+        int status = path ? client_call(ctl->client, "PUT", path, queues, &answer) : -ENOMEM;
+        if (status == 404) {            /* PUT changes roles that are there */
+                _cleanup_json_ json_t *body = json_pack("{s:s, s:O}", "name", argv[0], "queues", queues);
+                json_decref(answer);
+                answer = NULL;
+                status = body ? client_call(ctl->client, "POST", "/roles", body, &answer) : -ENOMEM;
+        }
         client_hint(ctl->client, HINT_QUEUE);
-        int r = path ? client_send(ctl->client, "PUT", path, queues, &answer) : -ENOMEM;
-        if (r < 0)
-                return ctl_exit(r);
+        if (status < 0 || status >= 300)
+                return ctl_exit(status < 0 ? status : client_refused(ctl->client, status, answer));
         if (!ctl_print_json(ctl, answer) && !ctl->quiet) {
                 const json_t *list = json_object_get(answer, "queues");
                 printf("Role %s serves:", argv[0]);

@@ -125,8 +125,15 @@ int api_role_get(Request *r, Reply *ret) {
         return say_role(r, ret, 200, NULL, r->args[0]);
 }
 
+/* Unlike /queues/{role} it makes none, as in the reference: a name that is not there is a mistake. */
 int api_role_update(Request *r, Reply *ret) {
         const char *sentence = NULL;
+        RoleStatus role;
+
+        if (engine_role_get(r->engine, r->args[0], &role) < 0) {
+                reply_error(ret, 404, "there is no role \"%s\"; create it with POST /roles", r->args[0]);
+                return 0;
+        }
         int e = put_role(r, r->args[0], REQUEST_BODY(r, RoleBody)->queues, &sentence);
         return e < 0 ? api_refuse(ret, e, sentence) : say_role(r, ret, 200, "Role updated successfully", r->args[0]);
 }

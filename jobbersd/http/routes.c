@@ -46,8 +46,8 @@ const Route ROUTES[] = {
         { "GET", "/roles", api_role_names, .answer = &SCHEMA_ROLES, .success = 200, .summary = "List roles" },
         { "POST", "/roles", api_role_create, NULL, &SCHEMA_ROLE_CREATE, &SCHEMA_ROLE_CHANGED, 201, W, { 400, 409 }, "Create a role" },
         { "GET", "/roles/{role_name}", api_role_get, NULL, NULL, &SCHEMA_ROLE, 200, 0, { 404 }, "Show a role" },
-        { "PUT", "/roles/{role_name}", api_role_update, NULL, &SCHEMA_QUEUE_LIST, &SCHEMA_ROLE_CHANGED, 200, W, { 400 },
-          "Create a role or replace its queues" },
+        { "PUT", "/roles/{role_name}", api_role_update, NULL, &SCHEMA_QUEUE_LIST, &SCHEMA_ROLE_CHANGED, 200, W, { 400, 404 },
+          "Replace the queues of a role" },
         { "DELETE", "/roles/{role_name}", api_role_delete, NULL, NULL, &SCHEMA_MESSAGE, 200, W, { 404, 409 }, "Delete a role" },
         { "POST", "/roles/{role_name}/refresh", api_role_refresh, NULL, NULL, &SCHEMA_REFRESHED, 200, W, { 404 }, "Give a role a new refresh tag" },
 

@@ -24,7 +24,7 @@ def fill(d):
     d.define('bad', 'exit 1', DeadLetterPolicy='save', MaxRetries=0)
     d.start()
     d.put('/queues/victim', {'name': 'victim', 'max_concurrent': 3})
-    d.put('/roles/other', ['victim'])
+    d.post('/roles', {'name': 'other', 'queues': ['victim']}, status=201)
     failed = d.run('bad')
     assert failed['status'] == 'failed'
     return failed['id'], d.submit('ok', queue='victim')             # which no role of this daemon serves

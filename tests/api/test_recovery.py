@@ -183,7 +183,7 @@ def test_a_cancel_for_one_that_ended_meanwhile(d):
 def test_everything_answered_is_there_after_a_kill(d):
     d.post('/queues/default/pause')
     d.post('/queues', {'name': 'mail', 'max_concurrent': 3, 'rate_numerator': 5, 'rate_denominator': 2, 'rate_period': 'minute'}, status=201)
-    d.put('/roles/post', ['mail'])
+    d.post('/roles', {'name': 'post', 'queues': ['mail']}, status=201)
     ids = [d.submit('ok', priority=i % 3, parameters={'i': i}) for i in range(50)]
     dead = d.submit('ok')
     d.cancel(dead)

@@ -187,6 +187,8 @@ def test_role_life(daemon):
     error(daemon.ask('PUT', '/roles/heavy', ['nope']), 400, 'nope')
     error(daemon.ask('PUT', '/roles/heavy', [5]), 422, 'queues[0]')
     error(daemon.ask('GET', '/roles/nope'), 404, 'nope')
+    error(daemon.ask('PUT', '/roles/nope', ['alpha']), 404, 'there is no role "nope"; create it with POST /roles')
+    assert daemon.get('/roles') == {'roles': ['default', 'heavy']}
     error(daemon.ask('GET', '/queues/nope'), 404, 'nope')
     a = daemon.post('/roles/heavy/refresh')
     b = daemon.post('/roles/heavy/refresh')
