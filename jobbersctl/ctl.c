@@ -89,7 +89,20 @@ const char *ctl_count(int64_t n, const char *noun, char buf[static 64]) {
 
 const char *ctl_queue_state(const json_t *queue) {
         bool unserved = json_is_false(json_object_get(queue, "served"));
-        return ctl_true(queue, "paused") ? unserved ? "paused, in no role" : "paused" : unserved ? "in no role" : "open";
+        return ctl_true(queue, "paused") ? unserved ? "paused, not served" : "paused" : unserved ? "not served" : "open";
+}
+
+void ctl_say_unserved(const json_t *status, const char *queue, const char *so) {
+        const json_t *roles = json_object_get(status, "roles"), *first = json_array_get(roles, 0);
+        _cleanup_str_ Str names = { 0 };
+        for (size_t i = json_array_size(roles); i-- > 0;)
+                if (!json_is_false(json_object_get(json_array_get(roles, i), "exists")))
+                        first = json_array_get(roles, i);
+        for (size_t i = 0; i < json_array_size(roles); i++)
+                (void) str_printf(&names, "%s%s", i > 0 ? ", " : "", ctl_str(json_array_get(roles, i), "name"));
+        fprintf(stderr, "jobbersctl: queue \"%s\" is not served by this daemon (role%s: %s): %s until you run: jobbersctl set-role %s %s%s\n", queue,
+                json_array_size(roles) > 1 ? "s" : "", names.s ? names.s : "", so, ctl_str(first, "name"),
+                json_is_false(json_object_get(first, "exists")) ? "" : "+", queue);
 }
 
 const char *ctl_first_role(const json_t *status) {

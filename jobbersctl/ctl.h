@@ -96,6 +96,8 @@ const char *ctl_span(const char *from, const char *to, char buf[static 40]);
 const char *ctl_bytes(int64_t n, char buf[static 24]);
 /* "1 task", "3 tasks". Returns buf. */
 const char *ctl_count(int64_t n, const char *noun, char buf[static 64]);
+/* Says that no role of /status has the queue, what follows from that, and the command that changes it. */
+void ctl_say_unserved(const json_t *status, const char *queue, const char *so);
 /* "open", or why a queue of /status starts nothing. */
 const char *ctl_queue_state(const json_t *queue);
 /* A role of /status, to which a queue that none includes can be added; "ROLE" where the daemon's are not made yet. */

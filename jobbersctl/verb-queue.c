@@ -186,8 +186,7 @@ static void say_unserved(Ctl *ctl, const char *name) {
         for (size_t i = 0; i < json_array_size(queues); i++) {
                 const json_t *q = json_array_get(queues, i);
                 if (STREQ(ctl_str(q, "name"), name) && !ctl_true(q, "served"))
-                        fprintf(stderr, "jobbersctl: no role of this daemon includes queue \"%s\", so its tasks will not start; "
-                                "run: jobbersctl set-role %s +%s\n", name, ctl_first_role(status), name);
+                        ctl_say_unserved(status, name, "no task of it starts");
         }
 }
 

@@ -159,8 +159,11 @@ static int status_task(Ctl *ctl, const char *id, bool first) {
 static void print_slots(const json_t *roles) {
         for (size_t i = 0; i < json_array_size(roles); i++) {
                 const json_t *role = json_array_get(roles, i);
-                printf("%10s: %lld of %lld slots busy, role %s\n", i == 0 ? "Running" : "", (long long) ctl_int(role, "running", 0),
+                printf("%10s: %lld of %lld slots busy, role %s", i == 0 ? "Running" : "", (long long) ctl_int(role, "running", 0),
                        (long long) ctl_int(role, "slots", 0), ctl_str(role, "name"));
+                if (json_is_false(json_object_get(role, "exists")))
+                        printf(" (does not exist; make it: jobbersctl set-role %s QUEUE…)", ctl_str(role, "name"));
+                printf("\n");
         }
 }
 

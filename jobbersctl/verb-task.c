@@ -243,8 +243,7 @@ static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, boo
         if (paused)
                 fprintf(stderr, "jobbersctl: queue \"%s\" is paused: the task waits until you run: jobbersctl resume %s\n", name, name);
         if (unserved)
-                fprintf(stderr, "jobbersctl: no role of this daemon includes queue \"%s\", so the task will not start; "
-                        "run: jobbersctl set-role %s +%s\n", name, ctl_first_role(status), name);
+                ctl_say_unserved(status, name, "the task waits");
         if (turn && !draining && !paused && !unserved)
                 say_crowd(status, queue);
 }
@@ -320,7 +319,7 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
                 return stay ? own_fault(r) : ctl_exit(r);
 
         const json_t *task = json_object_get(answer, "task");
-        if (ctl->queue || (ctl->wait && !ctl->follow))
+        if (ctl->queue || !ctl->follow)         /* who follows is told when nothing comes */
                 say_obstacle(ctl, ctl->client, task, false);
         if (!stay) {
                 if (!ctl_print_json(ctl, task))

@@ -155,6 +155,7 @@ int engine_reload(Engine *e) {
         }
         e->dirty = true;
         log_info("%zu task definitions in force%s", definition_set_size(e->definitions), r > 0 ? ", some files have errors" : "");
+        roles_warn(e);                  /* at the start they are not loaded yet */
         engine_again(e);
         return r;
 }
@@ -448,6 +449,7 @@ int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *s
                 goto fail;
         expire_note(e);
         restored_hold(e);
+        roles_warn(e);
         *ret = e;
         return 0;
 fail:

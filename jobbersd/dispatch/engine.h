@@ -83,11 +83,12 @@ typedef struct RoleStatus {
         const char *name;
         char *const *queues;            /* sorted, NULL-terminated */
         Ulid refresh_tag;
-        bool served;
+        bool served, exists;
         unsigned slots, running;
 } RoleStatus;
 size_t engine_role_count(Engine *e);
 void engine_role_at(Engine *e, size_t i, RoleStatus *ret);                              /* sorted by name */
+bool engine_role_served_at(Engine *e, size_t i, RoleStatus *ret);       /* those of --role=, also where they do not exist; false at the end */
 int engine_role_get(Engine *e, const char *name, RoleStatus *ret);                      /* -ENOENT */
 int engine_role_put(Engine *e, const char *name, char *const *queues, const char **ret_sentence);       /* -EINVAL unknown queue */
 int engine_role_remove(Engine *e, const char *name, const char **ret_sentence);

@@ -197,6 +197,7 @@ void queues_effects(Engine *e);
 void queues_slices_all(Engine *e);      /* a new launcher is told all limits */
 void queues_free(Engine *e);
 int roles_load(Engine *e);
+void roles_warn(Engine *e);             /* of those that are to be served and do not exist */
 void roles_link(Engine *e);             /* which served roles each queue is in */
 int roles_forget_queue(Engine *e, const char *queue);
 void roles_free(Engine *e);

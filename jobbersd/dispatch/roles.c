@@ -167,6 +167,14 @@ int roles_load(Engine *e) {
         return 0;
 }
 
+/* A role may be made at any time, so this is no error; but a name that is mistyped must not look like a daemon with nothing to do. */
+void roles_warn(Engine *e) {
+        for (size_t i = 0; i < e->n_roles; i++)
+                if (e->roles[i]->served && !e->roles[i]->exists)
+                        log_warning("the role \"%s\" (--role=) does not exist, so no task runs for it; check its name, or make it: "
+                                    "jobbersctl set-role %s QUEUE…", e->roles[i]->name, e->roles[i]->name);
+}
+
 int roles_forget_queue(Engine *e, const char *queue) {
         for (size_t i = 0; i < e->n_roles; i++) {
                 char **q = e->roles[i]->queues;
@@ -193,7 +201,7 @@ size_t engine_role_count(Engine *e) {
 
 static void role_status(const Role *role, RoleStatus *ret) {
         *ret = (RoleStatus) {
-                .name = role->name, .queues = role->queues, .refresh_tag = role->refresh_tag, .served = role->served,
+                .name = role->name, .queues = role->queues, .refresh_tag = role->refresh_tag, .served = role->served, .exists = role->exists,
                 .slots = role->slots, .running = role->running,
         };
 }
@@ -205,6 +213,15 @@ void engine_role_at(Engine *e, size_t i, RoleStatus *ret) {
                         return;
                 }
         *ret = (RoleStatus) {};
+}
+
+bool engine_role_served_at(Engine *e, size_t i, RoleStatus *ret) {
+        for (size_t k = 0; k < e->n_roles; k++)
+                if (e->roles[k]->served && i-- == 0) {
+                        role_status(e->roles[k], ret);
+                        return true;
+                }
+        return false;
 }
 
 int engine_role_get(Engine *e, const char *name, RoleStatus *ret) {

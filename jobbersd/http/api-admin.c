@@ -33,6 +33,7 @@ const Schema SCHEMA_STATUS_QUEUE = { "StatusQueue", .fields = (const Field[]) {
 
 const Schema SCHEMA_STATUS_ROLE = { "StatusRole", .fields = (const Field[]) {
         { "name", FIELD_NAME, FIELD_REQUIRED },
+        { "exists", FIELD_BOOL, FIELD_REQUIRED, .help = "false: nothing runs for it until it is made" },
         { "slots", FIELD_INTEGER, FIELD_REQUIRED },
         { "running", FIELD_INTEGER, FIELD_REQUIRED },
         {},
@@ -143,14 +144,13 @@ static int64_t put_queues(Request *r, Str *b) {
 }
 
 static void put_roles(Request *r, Str *b) {
-        for (size_t i = 0; i < engine_role_count(r->engine); i++) {
-                RoleStatus role;
-                engine_role_at(r->engine, i, &role);
-                if (!role.served)
-                        continue;
+        RoleStatus role;
+
+        for (size_t i = 0; engine_role_served_at(r->engine, i, &role); i++) {
                 json_put_next(b);
                 (void) str_append(b, "{");
                 json_put_key_string(b, "name", role.name);
+                json_put_key_bool(b, "exists", role.exists);
                 json_put_key_int(b, "slots", role.slots);
                 json_put_key_int(b, "running", role.running);
                 (void) str_append(b, "}");

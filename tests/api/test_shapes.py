@@ -201,6 +201,23 @@ def test_role_life(daemon):
     error(daemon.ask('DELETE', '/roles/default'), 409, 'default')
 
 
+def test_role_that_does_not_exist_yet(make_daemon):
+    d = make_daemon(role=['heavy:2'])
+    d.define('ok', 'exit 0')
+    d.start()
+    warning = 'the role "heavy" (--role=) does not exist, so no task runs for it; check its name, or make it: jobbersctl set-role heavy'
+    assert d.log().count(warning) == 1
+    assert d.get('/status')['roles'] == [{'name': 'heavy', 'exists': False, 'slots': 2, 'running': 0}]
+    assert d.get('/roles') == {'roles': ['default']}
+    d.reload()
+    assert d.log().count(warning) == 2
+    d.post('/roles', {'name': 'heavy', 'queues': ['default']}, status=201)
+    assert d.get('/status')['roles'][0]['exists'] is True
+    assert d.run('ok')['status'] == 'completed'
+    d.restart()
+    assert d.log().count(warning) == 2
+
+
 # ── dead letters ──
 
 @pytest.fixture
@@ -283,7 +300,7 @@ def test_definitions(daemon):
 def test_status_drain_and_reload(daemon):
     s = daemon.get('/status')
     assert s['pid'] == daemon.process.pid and s['draining'] is False and s['running'] == 0
-    assert s['roles'] == [{'name': 'default', 'slots': 16, 'running': 0}]
+    assert s['roles'] == [{'name': 'default', 'exists': True, 'slots': 16, 'running': 0}]
     assert [q['name'] for q in s['queues']] == ['default']
     assert daemon.post('/drain', {'enabled': True})['enabled'] is True
     t = daemon.submit('ok')

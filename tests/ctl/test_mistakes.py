@@ -72,7 +72,7 @@ def test_queue_outside_every_role(daemon):
     ctl = Ctl(daemon)
     ctl('set-queue', '-q', 'reports')
     status, out, err = ctl.all('submit', 'ok', '--queue=reports')
-    assert status == 0 and err == ('jobbersctl: no role of this daemon includes queue "reports", so the task will not start; run: '
+    assert status == 0 and err == ('jobbersctl: queue "reports" is not served by this daemon (role: default): the task waits until you run: '
                                    'jobbersctl set-role default +reports\n')
     p = ctl.popen('run', 'ok', '--queue=reports')
     assert 'jobbersctl set-role default +reports' in p.stderr.readline()
@@ -81,19 +81,19 @@ def test_queue_outside_every_role(daemon):
     ctl('wait', out.strip())
 
 
-def test_queue_outside_every_role_that_it_serves(daemon):
-    """What it says to do helps, whatever the daemon's roles are called."""
+def test_role_that_does_not_exist(daemon):
+    daemon.stop()
+    daemon.set(role=['heavy', 'night'])
+    daemon.start()
     ctl = Ctl(daemon)
-    ctl.daemon.stop()
-    ctl.daemon.set(role=['batch:2', 'mail:1'])
-    ctl.daemon.start()
-    hint = 'jobbersctl: no role of this daemon includes queue "%s", so %s will not start; run: jobbersctl set-role %s +%s\n'
-    ctl('set-queue', 'closed', errors=hint % ('closed', 'its tasks', 'ROLE', 'closed'))
-    ctl('set-role', '-q', 'batch')
-    ctl('set-queue', 'closed', errors=hint % ('closed', 'its tasks', 'batch', 'closed'))
-    status, out, err = ctl.all('submit', 'ok', '--queue=default')
-    assert status == 0 and err == hint % ('default', 'the task', 'batch', 'default')
-    ctl('set-role', '-q', 'batch', '+default')
+    assert 'slots busy, role heavy (does not exist; make it: jobbersctl set-role heavy QUEUE…)' in ctl('status')
+    hint = 'jobbersctl: queue "default" is not served by this daemon (roles: heavy, night): the task waits until you run: jobbersctl set-role '
+    status, out, err = ctl.all('submit', 'ok')
+    assert status == 0 and err == hint + 'heavy default\n'
+    ctl('set-role', 'night')
+    status, out, err = ctl.all('submit', 'ok')
+    assert status == 0 and err == hint + 'night +default\n', 'one that is there is taken first'
+    ctl('set-role', '-q', 'night', '+default')          # what it said to do
     ctl('wait', out.strip())
 
 

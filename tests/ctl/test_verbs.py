@@ -68,7 +68,7 @@ def test_list(ctl, daemon):
     held = ctl.submit('progress')
     daemon.box.line()
     waits = ctl.submit('ok', '--at=+1h')
-    ctl('set-queue', 'closed', errors='jobbersctl: no role of this daemon includes queue "closed", so its tasks will not start; run: '
+    ctl('set-queue', 'closed', errors='jobbersctl: queue "closed" is not served by this daemon (role: default): no task of it starts until you run: '
         'jobbersctl set-role default +closed\n')
     ctl('pause', 'closed')
     stuck = ctl.all('submit', 'ok', '--queue=closed')[1].strip()
@@ -206,7 +206,8 @@ def test_dlq(daemon):
 
 def test_queues(daemon):
     ctl = Ctl(daemon)
-    hint = 'jobbersctl: no role of this daemon includes queue "reports", so its tasks will not start; run: jobbersctl set-role default +reports\n'
+    hint = ('jobbersctl: queue "reports" is not served by this daemon (role: default): no task of it starts until you run: '
+            'jobbersctl set-role default +reports\n')
     assert ctl('set-queue', 'reports', 'max_concurrent=2', 'rate=5/10minute', 'memory_max=1G', errors=hint) == 'Queue reports made.\n'
     assert ctl('set-queue', 'reports', 'cpu_quota=150%', 'cpu_weight=50', 'tasks_max=99', '-q') == ''
     q = ctl.json('queues', 'reports')
@@ -215,7 +216,7 @@ def test_queues(daemon):
         'max_concurrent': 2, 'rate_numerator': 5, 'rate_denominator': 10, 'rate_period': 'minute', 'memory_max': 2 ** 30, 'cpu_quota': '150%',
         'cpu_weight': 50, 'tasks_max': 99, 'served': False, 'waiting': 0}, 'what was not named stays'
     rows = [line.split() for line in ctl('queues').splitlines()]
-    assert rows[2] == ['reports', '0', '2', '0', '5/10minute', '1.0G', '150%', 'in', 'no', 'role']
+    assert rows[2] == ['reports', '0', '2', '0', '5/10minute', '1.0G', '150%', 'not', 'served']
     assert ctl('set-role', 'default', '+reports') == 'Role default serves: default reports\n'
     assert ctl('set-queue', 'reports', 'rate=none', 'memory_max=none', 'max_concurrent=none') == 'Queue reports changed.\n'
     q = ctl.json('queues', 'reports')
