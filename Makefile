@@ -110,7 +110,7 @@ $(B)/jobbersctl: $(OBJ_ctl) $(call archives,model)
 
 # ── libjobbers: with the few files of base and model that it needs; libcurl is loaded by it when needed (libjobbers/curl.h) ──
 OBJ_lib := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libjobbers/*.c) $(addprefix jobbersd/base/,str.c parse.c clock.c fd.c fd-socket.c ulid.c) \
-                                       $(addprefix jobbersd/model/,result.c utf8.c))
+                                       $(addprefix jobbersd/model/,json-dump.c result.c utf8.c))
 $(B)/libjobbers.so.0: $(OBJ_lib) libjobbers/libjobbers.map
 	$(SAY) LD $@
 	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDOURS)) $(LDFLAGS) -shared -Wl,-z,defs -Wl,-soname,libjobbers.so.0 \

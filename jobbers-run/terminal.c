@@ -23,6 +23,7 @@
 #include "jobbers-run/supervisor.h"
 #include "model/arguments.h"
 #include "model/exit.h"
+#include "model/json-dump.h"
 
 #define RECORD_OVERHEAD (64 * 1024)
 #define STATUS_USAGE 2
@@ -100,7 +101,7 @@ static int parameters_make(Terminal *t, char **words, size_t n) {
         if (r >= 0)
                 r = definition_check_parameters(t->definition, parameters, &sentence);
         if (r >= 0) {
-                t->parameters = json_dumps(parameters, JSON_COMPACT);
+                t->parameters = json_dump_text(parameters, JSON_COMPACT);
                 if (!t->parameters)
                         r = -ENOMEM;
                 else if (strlen(t->parameters) > t->settings.max_parameters) {

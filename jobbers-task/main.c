@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "libjobbers/jobbers.h"
 #include "model/arguments.h"
+#include "model/json-dump.h"
 
 #define EXIT_USAGE 2
 #define FLUSH_TIMEOUT (5 * USEC_PER_SEC)        /* as systemd-notify waits */
@@ -128,7 +129,7 @@ static int verb_result(JobbersTask *task, int argc, char **argv) {
                         fprintf(stderr, "jobbers-task: %s\n", sentence ? sentence : "not enough memory");
                         return r == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
                 }
-                text = json_dumps(object, JSON_COMPACT);
+                text = json_dump_text(object, JSON_COMPACT);
                 json_decref(object);
         }
         return jobbers_task_result(task, text) < 0 ? complain(task) : EXIT_SUCCESS;

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "model/json-dump.h"
 #include "jobbersctl/transport.h"
 
 struct Client {
@@ -179,7 +180,7 @@ static bool collect(void *userdata, int status, const char *data, size_t n) {
 }
 
 int client_call(Client *c, const char *method, const char *path, const json_t *body, json_t **ret) {
-        _cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        _cleanup_free_ char *text = body ? json_dump_text(body, JSON_COMPACT) : NULL;
         _cleanup_str_ Str answer = { 0 };
         Call call = { .method = method, .path = path, .body = text, .data = collect, .userdata = &answer };
 

@@ -9,12 +9,13 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "jobbersctl/table.h"
+#include "model/json-dump.h"
 
 bool ctl_print_json(const Ctl *ctl, const json_t *value) {
         if (ctl->json == JSON_OFF)
                 return false;
-        json_dumpf(value, stdout, ctl->json == JSON_PRETTY ? JSON_INDENT(2) | JSON_ENCODE_ANY : JSON_COMPACT | JSON_ENCODE_ANY);
-        putchar('\n');
+        _cleanup_free_ char *text = json_dump_text(value, (ctl->json == JSON_PRETTY ? JSON_INDENT(2) : JSON_COMPACT) | JSON_ENCODE_ANY);
+        puts(text ? text : "null");
         return true;
 }
 

@@ -7,6 +7,7 @@
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/table.h"
 #include "jobbersctl/tail.h"
+#include "model/json-dump.h"
 
 static const char *dot(void) {
         return STREQ(nl_langinfo(CODESET), "UTF-8") ? "●" : "*";
@@ -26,7 +27,7 @@ static void print_time(const json_t *task, const char *label, const char *key) {
 }
 
 static void print_json_line(const char *label, const json_t *value) {
-        _cleanup_free_ char *text = json_object_size(value) > 0 ? json_dumps(value, 0) : NULL;
+        _cleanup_free_ char *text = json_object_size(value) > 0 ? json_dump_text(value, 0) : NULL;
         if (text)
                 printf("%10s: %s\n", label, text);
 }

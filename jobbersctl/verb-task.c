@@ -10,6 +10,7 @@
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/options.h"
 #include "model/arguments.h"
+#include "model/json-dump.h"
 #include "model/life.h"
 
 /* ── what is to run ── */
@@ -356,8 +357,8 @@ int verb_run(Ctl *ctl, int argc, char **argv) {
                 return own_fault(r);
         const json_t *results = json_object_get(ended, "results");
         if (!ctl_print_json(ctl, ended) && json_object_size(results) > 0) {
-                json_dumpf(results, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
-                putchar('\n');
+                _cleanup_free_ char *text = json_dump_text(results, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
+                puts(text ? text : "");
         }
         say_end(ctl, ended);
         return exit_status_of(ended);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "base/macro.h"
+#include "model/json-dump.h"
 
 #define REAL_EXACT 9007199254740992.0   /* 2^53: up to here a double holds every integer */
 
@@ -28,7 +29,7 @@ char *jobbers_json_pack(const char *format, ...) {
                 errno = json_error_code(&error) == json_error_out_of_memory ? ENOMEM : EINVAL;
                 return NULL;
         }
-        char *text = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = json_dump_text(j, JSON_COMPACT | JSON_ENCODE_ANY);
         if (!text)
                 errno = ENOMEM;
         return text;
@@ -164,7 +165,7 @@ int jobbers_json_get_text(const char *json, const char *path, char **ret) {
         int r = value_find(json, path, &root, &v);
         if (r < 0)
                 return r;
-        char *text = ret ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+        char *text = ret ? json_dump_text(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
         if (ret && !text)
                 return -ENOMEM;
         if (ret)

@@ -1,6 +1,7 @@
 /* verbs.c: what clients can do to tasks: submit, cancel, resubmit, take out of the dead letter queue. Each decides at once and stages; the
  * answer goes out after the commit. */
 #include "dispatch/internal.h"
+#include "model/json-dump.h"
 
 static int refuse_write(Engine *e, const char **ret_sentence, int error) {
         if (error != -ENOSPC || store_staged(e->store))
@@ -109,7 +110,7 @@ static int submit_check(Engine *e, const Submission *s, const char **ret_sentenc
         json_t *none = s->parameters ? NULL : json_object();
         json_t *parameters = s->parameters ? s->parameters : none;
         int r = definition_check_parameters(d, parameters, &sentence);
-        text = parameters ? json_dumps(parameters, JSON_COMPACT) : NULL;
+        text = parameters ? json_dump_text(parameters, JSON_COMPACT) : NULL;
         json_decref(none);
         if (r == -EINVAL)
                 return engine_refuse(e, ret_sentence, -EINVAL, "%s", sentence ? sentence : "the parameters do not fit the definition");

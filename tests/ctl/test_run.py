@@ -20,6 +20,17 @@ def test_output_then_result(ctl):
     assert ctl('run', 'ok') == ''
 
 
+def test_numbers_stay_what_they_are(ctl):
+    """As they were written: on the way to the task, and back."""
+    ctl.daemon.define('prices', 'cat >@DATA@/seen; cat @DATA@/seen >"$JOBBERS_RESULT"')
+    ctl.daemon.reload()
+    text = '{"price":19.99,"all":[0.1,5.0,0.30000000000000004,1e300]}'
+    assert ctl('run', 'prices', 'price:=19.99', 'all:=[0.1, 5.0, 0.30000000000000004, 1e300]') == text + '\n'
+    with open(ctl.daemon.path('data', 'seen')) as f:
+        assert f.read() == text
+    assert f'"parameters":{text}' in ctl('run', 'prices', '--json=short', 'price:=19.99', 'all:=[0.1, 5.0, 0.30000000000000004, 1e300]')
+
+
 def test_output_is_live(ctl):
     p = ctl.popen('run', 'hold')
     assert p.stdout.readline() == 'held\n'

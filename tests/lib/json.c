@@ -29,6 +29,7 @@ static void pack(void) {
         CHECK_TEXT(jobbers_json_pack("{s:i, s:[s, s]}", "report_id", 42, "sections", "summary", "history"), "{\"report_id\":42,\"sections\":[\"summary\",\"history\"]}");
         CHECK_TEXT(jobbers_json_pack("{s:s}", "quote", "a \"b\" \\ \n"), "{\"quote\":\"a \\\"b\\\" \\\\ \\n\"}");
         CHECK_TEXT(jobbers_json_pack("[I,b,b,n,f]", 1LL << 40, 1, 0, 0.5), "[1099511627776,true,false,null,0.5]");
+        CHECK_TEXT(jobbers_json_pack("{s:f,s:f}", "price", 19.99, "sum", 0.1 + 0.2), "{\"price\":19.99,\"sum\":0.30000000000000004}");
         CHECK_TEXT(jobbers_json_pack("{s:s?, s:s*}", "a", NULL, "b", NULL), "{\"a\":null}");
         CHECK_TEXT(jobbers_json_pack("s", "text"), "\"text\"");
         static const char *const wrong[] = { NULL, "", "{s", "{s:o}", "{s:O}", "x", "{i:i}", "s#", "s%", "[s] [s]" };

@@ -107,6 +107,8 @@ def test_results(tmp_path):
     assert kept("a=1", "b:=1", "c=x=y", 'd:={"e": [null]}', "f=") == {"a": "1", "b": 1, "c": "x=y", "d": {"e": [None]}, "f": ""}
     assert kept("-", given='{"from": "stdin"}') == {"from": "stdin"}
     assert kept() == {}
+    kept("price:=19.99")
+    assert result.read_text() == '{"price":19.99}'
     by_hand("result", "a:=[", status=2)
     by_hand("result", "a", status=2)
     by_hand("result", "-", given="[1]", status=1)
