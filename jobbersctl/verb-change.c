@@ -54,7 +54,7 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                         result = CTL_FAILED;
                 }
         }
-        if (ctl_print_json(ctl, *ret) || ctl->quiet || json_object_get(given, "task_ids"))
+        if (ctl_print_json(ctl, *ret) || ctl->quiet || (!ctl->dry_run && json_object_get(given, "task_ids")))
                 return result;
         /* One call reaches so many tasks; a loop might go on for ever, with tasks that fail again as fast. */
         int64_t matched = ctl_int(*ret, "matched", 0), done = (int64_t) json_array_size(results);

@@ -62,6 +62,8 @@ int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_se
 /* Only checks: what engine_submit would answer, without staging anything (for all-or-nothing lists). */
 int engine_submit_check(Engine *e, const Submission *s, const char **ret_sentence);
 int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence);     /* 0 also when it is being cancelled already */
+int engine_cancel_check(Engine *e, const Ulid *id, const char **ret_sentence);         /* what they would answer, without staging anything */
+int engine_resubmit_check(Engine *e, const Ulid *id, const char **ret_sentence);
 int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, const char **ret_sentence);
 int engine_bury_remove(Engine *e, const Ulid *id);      /* out of the dead letter queue; -ENOENT when not in it */
 

@@ -186,18 +186,28 @@ static int cancel_running(Engine *e, Run *run, const char **ret_sentence) {
         return r < 0 ? refuse_write(e, ret_sentence, r) : 0;
 }
 
-int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence) {
-        _cleanup_task_ Task t = {};
+static int cancel_check(Engine *e, const Ulid *id, Task *t, const char **ret_sentence) {
         char s[ULID_STR_MAX];
 
-        int r = store_task_get(e->store, id, true, &t);
+        int r = store_task_get(e->store, id, true, t);
         if (r == -ENOENT)
                 return refuse_unknown_id(e, ret_sentence, id);
         if (r < 0)
                 return refuse_read(e, ret_sentence, r);
-        if (!life_arrow(t.status, LIFE_CANCEL))
-                return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s already", ulid_format(id, s), task_status_to_string(t.status));
-        r = engine_writable(e, ret_sentence);
+        if (!life_arrow(t->status, LIFE_CANCEL))
+                return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s already", ulid_format(id, s), task_status_to_string(t->status));
+        return engine_writable(e, ret_sentence);
+}
+
+int engine_cancel_check(Engine *e, const Ulid *id, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        return cancel_check(e, id, &t, ret_sentence);
+}
+
+int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+
+        int r = cancel_check(e, id, &t, ret_sentence);
         if (r < 0)
                 return r;
 
@@ -226,23 +236,33 @@ int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentenc
 
 /* ── resubmit, and the dead letter queue ── */
 
-int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, const char **ret_sentence) {
-        _cleanup_task_ Task t = {};
+static int resubmit_check(Engine *e, const Ulid *id, Task *t, const char **ret_sentence) {
         char s[ULID_STR_MAX];
 
-        int r = store_task_get(e->store, id, true, &t);
+        int r = store_task_get(e->store, id, true, t);
         if (r == -ENOENT)
                 return refuse_unknown_id(e, ret_sentence, id);
         if (r < 0)
                 return refuse_read(e, ret_sentence, r);
-        if (!life_arrow(t.status, LIFE_RESUBMIT))
+        if (!life_arrow(t->status, LIFE_RESUBMIT))
                 return engine_refuse(e, ret_sentence, -EPERM, "task %s is %s: only tasks in a final state can be resubmitted",
-                                     ulid_format(id, s), task_status_to_string(t.status));
-        if (!queue_find(e, t.queue))
-                return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", t.queue);
-        if (!definition_set_get(e->definitions, t.name, t.version))
-                return refuse_unknown_task(e, ret_sentence, t.name, t.version);
-        r = engine_writable(e, ret_sentence);
+                                     ulid_format(id, s), task_status_to_string(t->status));
+        if (!queue_find(e, t->queue))
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", t->queue);
+        if (!definition_set_get(e->definitions, t->name, t->version))
+                return refuse_unknown_task(e, ret_sentence, t->name, t->version);
+        return engine_writable(e, ret_sentence);
+}
+
+int engine_resubmit_check(Engine *e, const Ulid *id, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+        return resubmit_check(e, id, &t, ret_sentence);
+}
+
+int engine_resubmit(Engine *e, const Ulid *id, bool reset_retries, Task *ret, const char **ret_sentence) {
+        _cleanup_task_ Task t = {};
+
+        int r = resubmit_check(e, id, &t, ret_sentence);
         if (r < 0)
                 return r;
         if (reset_retries)

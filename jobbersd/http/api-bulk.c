@@ -50,7 +50,7 @@ const Schema SCHEMA_BULK_RESULT = { "BulkResult", .fields = (const Field[]) {
 typedef struct Bulk {
         bool resubmit, reset;
         Str results;
-        int64_t matched;
+        int64_t matched;                /* of ids: those that are changed; by filter: all that match */
         size_t done, max;
         /* by ids */
         const json_t *ids;
@@ -90,8 +90,10 @@ static int change(Request *r, Bulk *b, const Ulid *id) {
                 put_item(b, s, "not_found", NULL);
         else if (e < 0)
                 put_item(b, s, "error", sentence ? sentence : strerror(-e));
-        else
+        else {
                 put_item(b, s, b->resubmit ? "resubmitted" : "cancellation_requested", NULL);
+                b->matched += b->ids != NULL;
+        }
         return 0;
 }
 
@@ -198,7 +200,6 @@ static int begin(Request *r, const Schema *schema, bool resubmit) {
         if (body->task_ids) {
                 b->ids = body->task_ids;
                 b->max = json_array_size(b->ids);
-                b->matched = (int64_t) b->max;
                 return 0;
         }
         bool version = schema_given(schema, body, "task_version") && !schema_is_null(schema, body, "task_version");
@@ -225,17 +226,33 @@ static bool says_which(const Schema *schema, const BulkBody *b, Reply *ret) {
         return p.n == 0;
 }
 
-/* Counts the named ones that could be changed, without changing any. */
-static int count_ids(Request *r, Bulk *b) {
-        size_t n = json_array_size(b->ids);
+static int compare_ids(const void *a, const void *b) {
+        return ulid_cmp(a, b);
+}
 
-        b->matched = 0;
-        for (size_t i = 0; i < n; i++) {
-                _cleanup_task_ Task t = {};
-                Ulid id;
-                if (ulid_parse(json_string_value(json_array_get(b->ids, i)), &id) < 0 || store_task_get(r->store, &id, false, &t) < 0)
-                        continue;
-                b->matched += life_arrow(t.status, b->resubmit ? LIFE_RESUBMIT : LIFE_CANCEL) != NULL;
+/* The second time that an id is named, the verb would find what it has made of the task: only one that is being cancelled is taken again. */
+static bool refuses_twice(Request *r, const Bulk *b, const Ulid *id) {
+        _cleanup_task_ Task t = {};
+        return b->resubmit || store_task_get(r->store, id, false, &t) < 0 || t.status != TASK_STARTED;
+}
+
+/* Counts the named ones that would be changed, without changing any. */
+static int count_ids(Request *r, Bulk *b) {
+        size_t n = json_array_size(b->ids), valid = 0;
+        _cleanup_free_ Ulid *ids = calloc(MAX(n, (size_t) 1), sizeof *ids);
+
+        if (!ids)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                valid += ulid_parse(json_string_value(json_array_get(b->ids, i)), &ids[valid]) >= 0;
+        qsort(ids, valid, sizeof *ids, compare_ids);
+        for (size_t i = 0; i < valid; i++) {
+                const char *sentence;
+                int e = b->resubmit ? engine_resubmit_check(r->engine, &ids[i], &sentence) : engine_cancel_check(r->engine, &ids[i], &sentence);
+                if (e == -ENOSPC || e == -EIO)
+                        return e;
+                if (e >= 0 && (i == 0 || ulid_cmp(&ids[i - 1], &ids[i]) != 0 || !refuses_twice(r, b, &ids[i])))
+                        b->matched++;
         }
         return 0;
 }

@@ -583,6 +583,7 @@ def test_bulk_answers_per_item(daemon):
     assert [(x['task_id'], x['status']) for x in r['results']] == [
         (a, 'cancellation_requested'), (b, 'error'), (NO_ID, 'not_found'), (BAD_ID, 'error'), (a, 'error')]
     assert all(('detail' in x) == (x['status'] == 'error') for x in r['results'])
+    assert r['matched'] == 1
     error(daemon.ask('POST', '/tasks/cancel', {}), 422)
     error(daemon.ask('POST', '/tasks/cancel', {'task_ids': 'x'}), 422)
     error(daemon.ask('POST', '/tasks/cancel', {'task_ids': [5]}), 422)
@@ -590,6 +591,27 @@ def test_bulk_answers_per_item(daemon):
     assert [x['status'] for x in r['results']] == ['resubmitted', 'not_found']
     assert daemon.status(a)['status'] == 'submitted'
     daemon.cancel(a)
+
+
+def test_dry_run_says_what_the_call_would(daemon):
+    daemon.define('gone', 'exit 0')
+    daemon.reload()
+    running = daemon.submit('hold')
+    daemon.box.line()
+    daemon.post('/drain', {'enabled': True})
+    waiting, ended, other = daemon.submit('ok'), daemon.submit('ok'), daemon.submit('gone')
+    daemon.cancel(ended)
+    ids = [waiting, waiting.lower(), ended, other, NO_ID, BAD_ID, running, running]
+    for verb, matched in (('cancel', 4), ('resubmit', 3)):
+        r = daemon.post('/tasks/' + verb, {'task_ids': ids, 'dry_run': True})
+        assert r == {'matched': matched, 'results': []}
+        r = daemon.post('/tasks/' + verb, {'task_ids': ids})
+        assert r['matched'] == matched and len(r['results']) == len(ids)
+        assert [x['status'] in ('cancellation_requested', 'resubmitted') for x in r['results']].count(True) == matched
+        if verb == 'cancel':
+            daemon.wait_final(running)
+            os.unlink(daemon.path('tasks.d', 'gone.task'))
+            daemon.reload()
 
 
 def test_bulk_by_filter(daemon):
