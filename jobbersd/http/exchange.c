@@ -297,12 +297,17 @@ static bool check_framing(Exchange *x) {
         return false;
 }
 
-static bool check_body_headers(Exchange *x) {
-        const char *length = header(x, "Content-Length"), *encoding = header(x, "Transfer-Encoding");
-        uint64_t n = 0, max = x->conn->http->settings->max_body;
+static uint64_t declared_length(const Exchange *x) {
+        const char *length = header(x, "Content-Length");
+        uint64_t n = 0;
 
-        if (length && parse_u64(length, &n) < 0)
-                n = UINT64_MAX;
+        return length && parse_u64(length, &n) < 0 ? UINT64_MAX : n;
+}
+
+static bool check_body_headers(Exchange *x) {
+        const char *encoding = header(x, "Transfer-Encoding");
+        uint64_t n = declared_length(x), max = x->conn->http->settings->max_body;
+
         if (n == 0 && !encoding)
                 return true;
         if (!auth_content_is_json(header(x, "Content-Type"))) {
@@ -400,9 +405,10 @@ static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *ur
                         x->refused = true;
                 }
         }
-        /* A client that asks first need not send it. */
+        /* A client that asks first need not send it. What is more than we would throw away is not read at all. */
         const char *expect = x->refused ? header(x, "Expect") : NULL;
-        return expect && strcasecmp(expect, "100-continue") == 0 ? answer(x) : MHD_YES;
+        x->closing = x->refused && declared_length(x) > DISCARD_MAX;
+        return x->closing || (expect && strcasecmp(expect, "100-continue") == 0) ? answer(x) : MHD_YES;
 }
 
 static enum MHD_Result receive(Exchange *x, const char *data, size_t n) {

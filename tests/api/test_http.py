@@ -573,6 +573,20 @@ def test_whole_record(daemon):
     assert ok['last_error'] is None and ok['errors'] == []
 
 
+def test_a_huge_body_is_refused_before_it_is_sent(daemon):
+    """More is announced than would be read and thrown away: who waits with it, and who sends it, sees why."""
+    head = b'POST /submit-task HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n'
+    token = f'Authorization: Bearer {daemon.token}\r\n'.encode()
+    for length, headers, status in ((100 << 20, token, b'413'), (100 << 20, b'', b'401')):
+        data = read_to_end(raw(daemon, head % (length, headers)))
+        assert data.split()[1] == status and b'\r\nConnection: close\r\n' in data and b'"detail"' in data
+    s = raw(daemon, head % (100 << 20, b''))
+    with pytest.raises(OSError):
+        while True:
+            s.sendall(b'x' * 65536)
+    assert s.recv(1000).split()[1] == b'401'
+
+
 # ── bulk ──
 
 def test_bulk_answers_per_item(daemon):
