@@ -102,7 +102,8 @@ static bool print_bytes(void *userdata, const char *data, size_t n) {
 
 int verb_logs(Ctl *ctl, int argc, char **argv) {
         const char *lifecycle = ctl->no_lifecycle ? "false" : "true";
-        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", ctl->follow ? "true" : "false", lifecycle);
+        /* What is followed goes on behind a restart: no line may come between. */
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", ctl->follow ? "true" : "false", lifecycle);
         _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, argv[0]) : NULL;
         _cleanup_tail_ Tail tail = { 0 };
 

@@ -277,7 +277,7 @@ static bool is_final(const json_t *task) {
         return task_status_is_final(task_status_from_string(ctl_str(task, "status")));
 }
 
-/* A log ends with its task, or with a daemon that stops. */
+/* A log ends with its task; of a daemon before this version, also with the daemon. */
 static bool goes_on(void *userdata) {
         Follow *f = userdata;
         _cleanup_free_ char *path = client_path(f->ctl->client, "/task-status/%s?wait=1", f->id);
@@ -298,7 +298,7 @@ static int task_follow(Ctl *ctl, const char *id, int fd, bool lifecycle, json_t 
         _cleanup_free_ char *wait = client_path(ctl->client, "/task-status/%s?wait=1", id);
         _cleanup_json_ json_t *task = NULL;
         bool over = wait && client_get_soon(ctl->client, wait, SOON_MSEC, &task) == 0 && is_final(task);
-        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s", over ? "false" : "true", lifecycle ? "true" : "false");
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", over ? "false" : "true", lifecycle ? "true" : "false");
         _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, id) : NULL;
         Follow f = { .ctl = ctl, .id = id, .fd = fd };
         fflush(stdout);

@@ -14,12 +14,14 @@
 
 typedef struct LogQuery {
         Given given;
-        bool follow, lifecycle;
+        bool follow, lifecycle, stopping;
 } LogQuery;
 
 const Schema SCHEMA_LOG_QUERY = { "LogQuery", sizeof(LogQuery), .fields = (const Field[]) {
         { "follow", FIELD_BOOL, 0, offsetof(LogQuery, follow), .fallback = "false", .help = "Go on until the task has ended" },
         { "lifecycle", FIELD_BOOL, 0, offsetof(LogQuery, lifecycle), .fallback = "true", .help = "Lines about starts and ends of attempts" },
+        { "stopping", FIELD_BOOL, 0, offsetof(LogQuery, stopping), .fallback = "true",
+          .help = "With follow and lifecycle: a last line when the daemon stops before the task has ended" },
         {},
 } };
 
@@ -33,6 +35,7 @@ typedef struct LogStream {
         int64_t seq;
         char *name;
         bool follow, lifecycle;
+        bool say_stopping;              /* not yet said */
         bool in_journal;
         LogFile file;
         LogJournal journal;
@@ -222,16 +225,26 @@ static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
         }
 }
 
+/* A daemon that stops ends what follows a task; that must not look like the task's end. */
+static ssize_t break_off(LogStream *s, char *buf, size_t max) {
+        if (!s->say_stopping)
+                return STREAM_CUT;
+        s->say_stopping = false;
+        (void) str_printf(&s->say, "%s-- jobbersd is stopping; the task has not ended, follow it again later\n", s->mid_line ? "\n" : "");
+        return s->say.len > 0 ? take_said(s, buf, max) : STREAM_CUT;
+}
+
 static ssize_t log_read(Stream *stream, char *buf, size_t max) {
         LogStream *s = CONTAINER_OF(stream, LogStream, stream);
 
         if (s->say.len > 0)
                 return take_said(s, buf, max);
         /* Asked before anything is read: what a final task has printed is all there. */
-        bool over = !s->follow || s->request->waited_out || is_final(s);
+        bool complete = !s->follow || is_final(s), over = complete || s->request->waited_out;
         if (!over)
                 arm(s);
-        return s->in_journal ? read_journal(s, buf, max, over) : read_file(s, buf, max, over);
+        ssize_t n = s->in_journal ? read_journal(s, buf, max, over) : read_file(s, buf, max, over);
+        return n < 0 && over && !complete ? break_off(s, buf, max) : n;
 }
 
 static void log_free(Stream *stream) {
@@ -261,6 +274,7 @@ static LogStream *stream_new(Request *r, const Task *t) {
         s->seq = t->seq;
         s->follow = q->follow;
         s->lifecycle = q->lifecycle;
+        s->say_stopping = q->lifecycle && q->stopping;
         link_init(&s->watch.link);
         s->watch.id = t->id;
         s->watch.fn = on_final;

@@ -109,7 +109,7 @@ static ssize_t on_stream(void *cls, uint64_t pos, char *buf, size_t max) {
                 return MHD_CONTENT_READER_END_WITH_ERROR;
         ssize_t n = x->reply.stream->read(x->reply.stream, buf, max);
         if (n < 0)
-                return MHD_CONTENT_READER_END_OF_STREAM;
+                return n == STREAM_CUT ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
         if (n == 0) {
                 conn_deadline(x->conn, USEC_INFINITY);
                 suspend(x, EXCHANGE_STREAM_IDLE);

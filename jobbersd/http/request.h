@@ -18,9 +18,12 @@ typedef struct Request Request;
 
 enum { REPLY_WAIT = 1, REPLY_CONTINUE = 2 };
 
+#define STREAM_CUT (-2)
+
 /* A reply that is produced bit by bit. */
 typedef struct Stream {
-        /* Up to max bytes into buf: their number, 0 for nothing at the moment (request_wake later), -1 at the end. */
+        /* Up to max bytes into buf: their number, 0 for nothing at the moment (request_wake later), -1 at the end, STREAM_CUT where it breaks
+         * off: the client is to see that something is missing. */
         ssize_t (*read)(struct Stream *s, char *buf, size_t max);
         void (*free)(struct Stream *s);
 } Stream;

@@ -449,10 +449,14 @@ def test_waits_end_with_the_daemon(daemon):
     daemon.box.line()
     s = raw(daemon, f'GET /task-status/{task_id}?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n'.encode(), unix=True)
     f = raw(daemon, f'GET /task/{task_id}/logs?follow=true HTTP/1.1\r\nHost: x\r\n\r\n'.encode(), unix=True)
-    assert b' 200 ' in f.recv(65536)
+    quiet = raw(daemon, f'GET /task/{task_id}/logs?follow=true&stopping=false HTTP/1.1\r\nHost: x\r\n\r\n'.encode(), unix=True)
+    assert b' 200 ' in f.recv(65536) and b' 200 ' in quiet.recv(65536)
     daemon.terminate()
     assert b' 200 ' in s.recv(65536)
-    read_to_end(f)
+    # the text breaks off, without the empty chunk that would be its end: this is not the task's end
+    data = read_to_end(f)
+    assert data.endswith(b'\n-- jobbersd is stopping; the task has not ended, follow it again later\n\r\n'), data
+    assert not read_to_end(quiet).endswith(b'0\r\n\r\n')
     assert daemon.reap() == 0
 
 

@@ -92,6 +92,16 @@ def test_daemon_ends_meanwhile(daemon):
     until(lambda: ctl.json('list') == [], 'its end')
 
 
+def test_a_stop_is_not_the_end_of_the_task(daemon):
+    task = Ctl(daemon).submit('hold')
+    daemon.box.line()
+    p = Ctl(daemon).popen('logs', '-f', '--no-lifecycle', task)
+    assert p.stdout.readline() == 'held\n'
+    daemon.stop()
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 1 and out == '' and 'jobbersd is not running' in err
+
+
 def test_a_retry_is_followed(ctl, shared):
     shared.define('twice', 'echo attempt $JOBBERS_ATTEMPT\n[ $JOBBERS_ATTEMPT = 2 ] || exit 75')
     shared.reload()
@@ -152,12 +162,14 @@ def test_nobody_notices_a_restart(how):
     try:
         daemon.start()
         ctl = Ctl(daemon)
-        runs, waits = ctl.popen('run', 'hold'), None
+        runs = ctl.popen('run', 'hold')
         assert runs.stdout.readline() == 'held\n'
         daemon.box.line()
-        waits = ctl.popen('wait', ctl.json('list')[0]['id'])
+        task = ctl.json('list')[0]['id']
+        waits, follows = ctl.popen('wait', task), ctl.popen('logs', '-f', '--no-lifecycle', task)
+        assert follows.stdout.readline() == 'held\n'
         getattr(daemon, how)()
-        assert runs.poll() is None and waits.poll() is None, 'they wait for the next daemon'
+        assert runs.poll() is None and waits.poll() is None and follows.poll() is None, 'they wait for the next daemon'
         daemon.start()
         if how == 'stop':
             daemon.box.line()       # it was stopped with the daemon, and runs anew
@@ -166,6 +178,7 @@ def test_nobody_notices_a_restart(how):
         assert runs.returncode == 0 and out == ('gone on\n' if how == 'kill9' else 'held\ngone on\n')
         assert all('the task waits for its turn' in line for line in err.splitlines()), err
         assert waits.wait(60) == 0
+        assert follows.communicate(timeout=60) == (out, '') and follows.returncode == 0
     finally:
         daemon.listener.close()
         daemon.close(check=False)
