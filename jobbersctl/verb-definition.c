@@ -136,6 +136,9 @@ int verb_reload(Ctl *ctl, int argc, char **argv) {
         int64_t problems = ctl_int(answer, "problems", 0);
         if (!ctl_print_json(ctl, answer) && !ctl->quiet)
                 printf("%s in force.\n", ctl_count(ctl_int(answer, "definitions", 0), "definition", count));
+        const json_t *messages = json_object_get(answer, "messages");
+        for (size_t i = 0; i < json_array_size(messages); i++)
+                fprintf(stderr, "%s\n", json_string_value(json_array_get(messages, i)));
         if (problems > 0)
                 fprintf(stderr, "jobbersctl: %s in task files; a file's last good version, if there is one, stays in force. See: jobbersctl verify\n",
                         ctl_count(problems, "error", count));

@@ -134,15 +134,23 @@ bool engine_draining(const Engine *e) {
         return e->draining;
 }
 
-static void problem_log(void *userdata, const char *path, unsigned line, const char *sentence) {
-        if (line > 0)
-                log_known(MESSAGE_DEFINITION_REFUSED, LOG_WARNING, 0, "%s:%u: %s", path, line, sentence);
-        else
-                log_known(MESSAGE_DEFINITION_REFUSED, LOG_WARNING, 0, "%s: %s", path, sentence);
+static void problem_found(void *userdata, const char *path, unsigned line, const char *sentence) {
+        Engine *e = userdata;
+        _cleanup_free_ char *text = line > 0 ? str_new("%s:%u: %s", path, line, sentence) : str_new("%s: %s", path, sentence);
+
+        log_known(MESSAGE_DEFINITION_REFUSED, LOG_WARNING, 0, "%s", text ? text : sentence);
+        if (text && strv_len(e->problems) < PROBLEMS_KEPT)
+                (void) strv_push(&e->problems, text);
+}
+
+char *const *engine_problems(const Engine *e) {
+        return e->problems;
 }
 
 int engine_reload(Engine *e) {
-        int r = definition_set_load(e->definitions, e->settings, problem_log, e);
+        strv_free(e->problems);
+        e->problems = NULL;
+        int r = definition_set_load(e->definitions, e->settings, problem_found, e);
         if (r < 0)
                 return log_error_errno(r, "cannot read the task definitions");
         e->reloaded_at = clock_boot();
@@ -485,6 +493,7 @@ void engine_free(Engine *e) {
         sd_event_source_disable_unref(e->timer_wall);
         sd_event_source_disable_unref(e->again);
         sd_event_unref(e->event);
+        strv_free(e->problems);
         free(e->sentence);
         free(e);
 }

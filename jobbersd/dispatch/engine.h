@@ -102,6 +102,8 @@ int engine_role_refresh(Engine *e, const char *name, Ulid *ret_tag);
 void engine_on_reload(Engine *e, EngineWait *w);
 bool engine_reloading(const Engine *e);
 int engine_reload(Engine *e);                   /* definitions anew; problems are logged; returns their number */
+#define PROBLEMS_KEPT 50
+char *const *engine_problems(const Engine *e);  /* those of the last reload, as sentences; may be NULL */
 void engine_drain(Engine *e, bool on);          /* stop starting tasks */
 bool engine_draining(const Engine *e);
 /* Begins the shutdown: applies every policy; on_done once nothing is left to wait for (or after shutdown_timeout). */

@@ -95,6 +95,7 @@ struct Engine {
         usec_t reloaded_at;             /* boot */
         EngineCounters counters;
         char *sentence;                 /* of the last refusal */
+        char **problems;                /* what the last reload found, as sentences: the first PROBLEMS_KEPT */
 
         Map *queue_map;                 /* name → Queue, husks too */
         Queue **queues;                 /* existing ones, sorted by name */

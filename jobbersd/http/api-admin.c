@@ -59,6 +59,7 @@ const Schema SCHEMA_RELOADED = { "Reloaded", .fields = (const Field[]) {
         { "message", FIELD_STRING, FIELD_REQUIRED },
         { "definitions", FIELD_INTEGER, FIELD_REQUIRED },
         { "problems", FIELD_INTEGER, FIELD_REQUIRED, .help = "Errors in files; the daemon's log has them, and `jobbersctl verify` shows them" },
+        { "messages", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING, .help = "The first 50 of them: file, line and what is wrong" },
         {},
 } };
 
@@ -194,7 +195,13 @@ int api_reload(Request *r, Reply *ret) {
         json_put_key_string(&ret->text, "message", "Definitions reloaded");
         json_put_key_int(&ret->text, "definitions", (int64_t) definition_set_size(engine_definitions(r->engine)));
         json_put_key_int(&ret->text, "problems", problems);
-        return str_append(&ret->text, "}");
+        json_put_key(&ret->text, "messages");
+        (void) str_append(&ret->text, "[");
+        for (char *const *p = engine_problems(r->engine); p && *p; p++) {
+                json_put_next(&ret->text);
+                json_put_string(&ret->text, *p);
+        }
+        return str_append(&ret->text, "]}");
 }
 
 int api_drain(Request *r, Reply *ret) {

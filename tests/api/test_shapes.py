@@ -311,7 +311,12 @@ def test_status_drain_and_reload(daemon):
     daemon.define('new', 'exit 0')
     daemon.file('broken.task', '[Task]\nName=broken\n')
     r = daemon.post('/reload')
-    assert r['problems'] > 0 and daemon.run('new')['status'] == 'completed'
+    assert (r['problems'], len(r['messages'])) == (2, 2) and daemon.run('new')['status'] == 'completed'
+    assert all(m.startswith(daemon.path('tasks.d', 'broken.task') + ': ') for m in r['messages'])
+    for i in range(60):
+        daemon.file(f'broken-{i}.task', '[Task]\nName=broken\n')
+    r = daemon.post('/reload')
+    assert r['problems'] == 122 and len(r['messages']) == 50
 
 
 def test_health(daemon):

@@ -118,7 +118,8 @@ def test_definition_is_not_executable(daemon):
     daemon.define('broken', 'exit 0')
     os.chmod(daemon.path('libexec', 'broken'), 0o644)
     out = ctl.all('reload')
-    assert out[2] == 'jobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n'
+    assert out[2].startswith(daemon.path('tasks.d', 'broken.task') + ':')
+    assert out[2].endswith('\njobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n')
     err = ctl.refused('run', 'broken', status=203)
     assert f'cannot run {daemon.path("libexec", "broken")}: Permission denied. See: jobbersctl verify' in err
     # and where the file cannot be used at all

@@ -262,7 +262,8 @@ def test_reload(daemon):
     assert ctl('reload') == f'{before + 1} definitions in force.\n'
     ctl('run', 'fresh')
     daemon.file('fresh.task', '[Task]\nName=fresh\nVersion=1\n')
-    out = ctl('reload', errors='jobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n')
+    out = ctl('reload', errors=daemon.path('tasks.d', 'fresh.task') + ': ExecStart= is missing in [Task]\n'
+              'jobbersctl: 1 error in task files; a file\'s last good version, if there is one, stays in force. See: jobbersctl verify\n')
     assert out == f'{before + 1} definitions in force.\n'
 
 
