@@ -2,6 +2,7 @@
  * and with which environment is the administrator's business and not shown. */
 #include "http/api.h"
 #include "http/json-text.h"
+#include "model/retry-on.h"
 
 #define OR_NULL FIELD_REQUIRED | FIELD_NULLABLE
 
@@ -21,11 +22,16 @@ const Schema SCHEMA_DEFINITION = { "Definition", .fields = (const Field[]) {
         { "retry_delay", FIELD_NUMBER, OR_NULL, .help = "Seconds; null: retry at once" },
         { "backoff_strategy", FIELD_STRING, FIELD_REQUIRED },
         { "max_retry_delay", FIELD_NUMBER, OR_NULL },
+        { "retry_on", FIELD_LIST, FIELD_REQUIRED, .item = FIELD_STRING,
+          .help = "Expected failures: exit statuses, signals, oom and error types; a timeout always is one" },
         { "timeout", FIELD_NUMBER, OR_NULL },
         { "dead_letter_policy", FIELD_STRING, FIELD_REQUIRED },
         { "max_heartbeat_interval", FIELD_NUMBER, OR_NULL },
         { "max_concurrent", FIELD_INTEGER, OR_NULL },
         { "on_shutdown", FIELD_STRING, FIELD_REQUIRED },
+        { "kill_signal", FIELD_STRING, FIELD_REQUIRED },
+        { "kill_mode", FIELD_STRING, FIELD_REQUIRED, .help = "control-group or mixed" },
+        { "kill_grace", FIELD_NUMBER, FIELD_REQUIRED, .help = "Seconds until SIGKILL" },
         { "parameters", FIELD_LIST, OR_NULL, .item = FIELD_STRUCT, .of = &SCHEMA_PARAMETER, .help = "null: any object is accepted" },
         { "file", FIELD_STRING, OR_NULL },
         {},
@@ -69,6 +75,21 @@ static void put_parameters(Str *b, const Definition *d) {
         (void) str_append(b, "]");
 }
 
+static void put_retry_on(Str *b, const Definition *d) {
+        _cleanup_str_ Str words = {};
+        char *rest = NULL;
+
+        retry_on_print(&words, &d->retry_on);
+        json_put_key(b, "retry_on");
+        (void) str_append(b, "[");
+        for (char *w = words.s ? strtok_r(words.s, " ", &rest) : NULL; w; w = strtok_r(NULL, " ", &rest)) {
+                json_put_next(b);
+                json_put_string(b, w);
+        }
+        (void) str_append(b, "]");
+        b->failed |= words.failed;
+}
+
 static void put_definition(Str *b, const Definition *d) {
         (void) str_append(b, "{");
         json_put_key_string(b, "name", d->name);
@@ -79,6 +100,7 @@ static void put_definition(Str *b, const Definition *d) {
         put_seconds(b, "retry_delay", d->retry_delay);
         json_put_key_string(b, "backoff_strategy", backoff_to_string(d->backoff));
         put_seconds(b, "max_retry_delay", d->max_retry_delay);
+        put_retry_on(b, d);
         put_seconds(b, "timeout", d->timeout);
         json_put_key_string(b, "dead_letter_policy", d->dead_letter_save ? "save" : "none");
         put_seconds(b, "max_heartbeat_interval", d->max_heartbeat_interval);
@@ -88,6 +110,9 @@ static void put_definition(Str *b, const Definition *d) {
         else
                 json_put_int(b, d->max_concurrent);
         json_put_key_string(b, "on_shutdown", on_shutdown_to_string(d->on_shutdown));
+        json_put_key_string(b, "kill_signal", signal_name(d->kill_signal));
+        json_put_key_string(b, "kill_mode", kill_mode_to_string(d->kill_mode));
+        put_seconds(b, "kill_grace", d->kill_grace);
         put_parameters(b, d);
         json_put_key_string(b, "file", d->path);
         (void) str_append(b, "}");

@@ -284,14 +284,19 @@ def test_dead_letters_are_removed(dead):
 
 def test_definitions(daemon):
     daemon.define('typed', 'exit 0', version=3, Description='A task', TimeoutSec='1min 30s', RetryDelaySec='500ms', MaxHeartbeatIntervalSec='5min',
-                  BackoffStrategy='linear', OnShutdown='resubmit', extra='[Parameters]\nreport_id=integer, required\ntitle=string\n')
+                  BackoffStrategy='linear', OnShutdown='resubmit', RetryOn='3 TEMPFAIL SIGKILL oom RateLimited', KillSignal='SIGINT', KillMode='mixed',
+                  KillGraceSec='1min 30s', extra='[Parameters]\nreport_id=integer, required\ntitle=string\n')
     daemon.reload()
     d = daemon.get('/definitions/typed/3')['definition']
     assert d['parameters'] == [{'name': 'report_id', 'type': 'integer', 'required': True}, {'name': 'title', 'type': 'string', 'required': False}]
     assert (d['timeout'], d['retry_delay'], d['max_heartbeat_interval'], d['backoff_strategy'], d['on_shutdown'], d['max_retries']) == (
         90, 0.5, 300, 'linear', 'resubmit', 3)
     assert d['max_concurrent'] is None and d['dead_letter_policy'] == 'none' and d['description'] == 'A task'
+    assert d['retry_on'] == ['3', 'TEMPFAIL', 'SIGKILL', 'oom', 'RateLimited']
+    assert (d['kill_signal'], d['kill_mode'], d['kill_grace']) == ('SIGINT', 'mixed', 90)
     assert d in daemon.get('/definitions')['definitions']
+    ok = daemon.get('/definitions/ok/1')['definition']
+    assert (ok['retry_on'], ok['kill_signal'], ok['kill_mode'], ok['kill_grace']) == (['TEMPFAIL'], 'SIGTERM', 'control-group', 10)
     error(daemon.ask('GET', '/definitions/typed/4'), 404, 'typed')
     error(daemon.ask('GET', '/definitions/typed/x'), 422, 'task_version')
     assert 'report_id' in error(daemon.ask('POST', '/submit-task', {'name': 'typed', 'version': 3}), 400)['detail']
