@@ -11,10 +11,10 @@ typedef struct DlqBody {
         bool reset_retry_count;
 } DlqBody;
 
-#define DLQ_MAX 1000
+#define DLQ_MAX 1000                    /* by filter; of ids a body holds as many as it can, and they are gone through in steps (api-bulk.c) */
 
 const Schema SCHEMA_DLQ_RESUBMIT = { "DLQResubmitRequest", sizeof(DlqBody), .fields = (const Field[]) {
-        { "task_ids", FIELD_LIST, FIELD_NULLABLE, offsetof(DlqBody, task_ids), 0, DLQ_MAX, .item = FIELD_STRING },
+        { "task_ids", FIELD_LIST, FIELD_NULLABLE, offsetof(DlqBody, task_ids), .item = FIELD_STRING },
         { "queue", FIELD_NAME, FIELD_NULLABLE, offsetof(DlqBody, queue) },
         { "task_name", FIELD_NAME, FIELD_NULLABLE, offsetof(DlqBody, task_name) },
         { "task_version", FIELD_INTEGER, FIELD_NULLABLE, offsetof(DlqBody, task_version), 0, UINT32_MAX },
@@ -24,7 +24,7 @@ const Schema SCHEMA_DLQ_RESUBMIT = { "DLQResubmitRequest", sizeof(DlqBody), .fie
 } };
 
 const Schema SCHEMA_DLQ_REMOVE = { "DLQRemoveRequest", sizeof(DlqBody), .fields = (const Field[]) {
-        { "task_ids", FIELD_LIST, FIELD_REQUIRED, offsetof(DlqBody, task_ids), 0, DLQ_MAX, .item = FIELD_STRING },
+        { "task_ids", FIELD_LIST, FIELD_REQUIRED, offsetof(DlqBody, task_ids), .item = FIELD_STRING },
         {},
 } };
 
@@ -115,8 +115,30 @@ typedef struct Again {
         Request *request;
         bool reset;
         unsigned n;
+        size_t done;                    /* of the ids */
         Str tasks, refused;
 } Again;
+
+static void again_free(Request *r) {
+        Again *a = r->state;
+        str_free(&a->tasks);
+        str_free(&a->refused);
+        free(a);
+}
+
+static Again *again_new(Request *r, bool reset) {
+        Again *a = calloc(1, sizeof *a);
+
+        if (!a)
+                return NULL;
+        r->state = a;
+        r->free_state = again_free;
+        a->request = r;
+        a->reset = reset;
+        (void) str_append(&a->tasks, "[");
+        (void) str_append(&a->refused, "[");
+        return a;
+}
 
 static void refuse_one(Again *a, const char *id, const char *status, const char *detail) {
         json_put_next(&a->refused);
@@ -149,6 +171,7 @@ static int resubmit_one(Again *a, const Ulid *id) {
 /* Only what lies in the dead letter queue: an id elsewhere is not found here. */
 static int resubmit_named(Again *a, const char *text) {
         _cleanup_task_ Task t = {};
+        char s[ULID_STR_MAX];
         Ulid id;
 
         if (ulid_parse(text, &id) < 0) {
@@ -159,7 +182,7 @@ static int resubmit_named(Again *a, const char *text) {
         if (e < 0 && e != -ENOENT)
                 return e;
         if (e == -ENOENT || t.dead_at == 0) {
-                refuse_one(a, text, "not_found", NULL);
+                refuse_one(a, ulid_format(&id, s), "not_found", NULL);
                 return 0;
         }
         return resubmit_one(a, &id);
@@ -191,69 +214,88 @@ static int resubmit_matching(Again *a, const DlqBody *b, bool version) {
         return e;
 }
 
-static int say_resubmitted(Again *a, int e, Reply *ret) {
-        _cleanup_str_ Str tasks = a->tasks, refused = a->refused;
-
-        if (e < 0)
-                return e;
+static int say_resubmitted(Again *a, Reply *ret) {
+        if (a->tasks.failed || a->refused.failed)
+                return -ENOMEM;
         ret->status = 200;
         (void) str_append(&ret->text, "{");
         json_put_key_int(&ret->text, "resubmitted", a->n);
         json_put_key(&ret->text, "tasks");
-        (void) str_printf(&ret->text, "%s]", tasks.s);
+        (void) str_printf(&ret->text, "%s]", a->tasks.s);
         json_put_key(&ret->text, "refused");
-        (void) str_printf(&ret->text, "%s]", refused.s);
-        (void) str_append(&ret->text, "}");
-        return tasks.failed || refused.failed ? -ENOMEM : 0;
+        (void) str_printf(&ret->text, "%s]", a->refused.s);
+        return str_append(&ret->text, "}");
 }
 
 int api_dlq_resubmit(Request *r, Reply *ret) {
         const DlqBody *b = REQUEST_BODY(r, DlqBody);
         const Schema *s = &SCHEMA_DLQ_RESUBMIT;
-        Again a = { .request = r, .reset = b->reset_retry_count };
         bool version = schema_given(s, b, "task_version") && !schema_is_null(s, b, "task_version");
-        int e = 0;
+        size_t n = json_array_size(b->task_ids);
 
         if (!b->task_ids && !b->queue && !b->task_name && !version) {
                 reply_error(ret, 400, "say which: task_ids, or at least one of queue, task_name and task_version");
                 return 0;
         }
-        if (str_append(&a.tasks, "[") < 0 || str_append(&a.refused, "[") < 0)
-                return say_resubmitted(&a, -ENOMEM, ret);
-        if (!b->task_ids)
-                e = resubmit_matching(&a, b, version);
-        for (size_t i = 0; e >= 0 && i < json_array_size(b->task_ids); i++)
-                e = resubmit_named(&a, json_string_value(json_array_get(b->task_ids, i)));
-        return say_resubmitted(&a, e, ret);
+        Again *a = r->state ? r->state : again_new(r, b->reset_retry_count);
+        if (!a)
+                return -ENOMEM;
+        int e = b->task_ids ? 0 : resubmit_matching(a, b, version);
+        for (unsigned i = 0; e >= 0 && i < BULK_STEP && a->done < n; i++, a->done++)
+                e = resubmit_named(a, json_string_value(json_array_get(b->task_ids, a->done)));
+        return e < 0 ? e : a->done < n ? REPLY_CONTINUE : say_resubmitted(a, ret);
 }
 
 /* ── remove ── */
 
+typedef struct Removal {
+        unsigned n;
+        size_t done;
+        Str ids;
+} Removal;
+
+static void removal_free(Request *r) {
+        str_free(&((Removal *) r->state)->ids);
+        free(r->state);
+}
+
+static int remove_one(Request *r, Removal *m, const char *text) {
+        char s[ULID_STR_MAX];
+        Ulid id;
+
+        if (ulid_parse(text, &id) < 0)
+                return 0;
+        int e = engine_bury_remove(r->engine, &id);
+        if (e < 0)
+                return e == -ENOENT ? 0 : e;
+        m->n++;
+        json_put_next(&m->ids);
+        json_put_string(&m->ids, ulid_format(&id, s));
+        return 0;
+}
+
 int api_dlq_remove(Request *r, Reply *ret) {
         json_t *ids = REQUEST_BODY(r, DlqBody)->task_ids;
-        _cleanup_str_ Str removed = {};
-        char text[ULID_STR_MAX];
-        unsigned n = 0;
+        size_t n = json_array_size(ids);
+        int e = 0;
 
-        if (str_append(&removed, "[") < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < json_array_size(ids); i++) {
-                Ulid id;
-                if (ulid_parse(json_string_value(json_array_get(ids, i)), &id) < 0)
-                        continue;
-                int e = engine_bury_remove(r->engine, &id);
-                if (e < 0 && e != -ENOENT)
-                        return e;
-                if (e < 0)
-                        continue;
-                n++;
-                json_put_next(&removed);
-                json_put_string(&removed, ulid_format(&id, text));
+        if (!r->state) {
+                r->state = calloc(1, sizeof(Removal));
+                if (!r->state)
+                        return -ENOMEM;
+                r->free_state = removal_free;
+                (void) str_append(&((Removal *) r->state)->ids, "[");
         }
+        Removal *m = r->state;
+        for (unsigned i = 0; e >= 0 && i < BULK_STEP && m->done < n; i++, m->done++)
+                e = remove_one(r, m, json_string_value(json_array_get(ids, m->done)));
+        if (e < 0 || m->done < n)
+                return e < 0 ? e : REPLY_CONTINUE;
+        if (m->ids.failed)
+                return -ENOMEM;
         ret->status = 200;
         (void) str_append(&ret->text, "{");
-        json_put_key_int(&ret->text, "removed", n);
+        json_put_key_int(&ret->text, "removed", m->n);
         json_put_key(&ret->text, "task_ids");
-        (void) str_printf(&ret->text, "%s]}", removed.s);
-        return removed.failed ? -ENOMEM : 0;
+        return str_printf(&ret->text, "%s]}", m->ids.s);
 }

@@ -280,6 +280,17 @@ def test_dead_letters_are_removed(dead):
     error(dead.ask('DELETE', '/dead-letter-queue', {}), 422, 'task_ids')
 
 
+def test_dlq_takes_as_many_ids_as_the_body_holds(dead):
+    """In steps with commits in between, as /tasks/cancel does it."""
+    many = [NO_ID.lower()] * 1200
+    r = dead.post('/dead-letter-queue/resubmit', {'task_ids': [dead.ids[0]] + many + [dead.ids[1]]})
+    assert r['resubmitted'] == 2 and [t['id'] for t in r['tasks']] == dead.ids[:2]
+    assert r['refused'] == [{'task_id': NO_ID, 'status': 'not_found'}] * 1200       # canonical, as everywhere
+    for task_id in dead.ids[:2]:
+        dead.wait_final(task_id)
+    assert dead.delete('/dead-letter-queue', {'task_ids': dead.ids[:1] + many + dead.ids[1:2]}) == {'removed': 2, 'task_ids': dead.ids[:2]}
+
+
 # ── the daemon ──
 
 def test_definitions(daemon):
