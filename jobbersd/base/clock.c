@@ -180,7 +180,7 @@ int clock_parse(const char *s, usec_t *ret_wall) {
             take_digits(&s, 2, &minute) < 0 || !take_char(&s, ':') ||
             take_digits(&s, 2, &second) < 0)
                 return -EINVAL;
-        if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) ||
+        if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) ||
             hour > 23 || minute > 59 || second > 60)
                 return -EINVAL;
         if (take_char(&s, '.')) {
@@ -196,13 +196,13 @@ int clock_parse(const char *s, usec_t *ret_wall) {
         if (take_offset(&s, &offset) < 0 || *s)
                 return -EINVAL;
 
-        t = days_from_civil(year, month, day) * (int64_t) SEC_PER_DAY + hour * 3600 + minute * 60 + second - offset;
+        t = year < 1970 ? -1 : days_from_civil(year, month, day) * (int64_t) SEC_PER_DAY + hour * 3600 + minute * 60 + second - offset;
         /* A leap second stands at the end of a UTC day only; it becomes the first second of the next. */
         if (second == 60 && t % (int64_t) SEC_PER_DAY != 0)
                 return -EINVAL;
-        if (t < 0 || (usec_t) t >= WALL_MAX / USEC_PER_SEC)
+        if (t >= 0 && (usec_t) t >= WALL_MAX / USEC_PER_SEC)
                 return -EINVAL;
-        *ret_wall = (usec_t) t * USEC_PER_SEC + usec;
+        *ret_wall = t < 0 ? 0 : (usec_t) t * USEC_PER_SEC + usec;
         return 0;
 }
 

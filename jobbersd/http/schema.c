@@ -88,6 +88,8 @@ static void read_string(const Field *f, const char *s, const Loc *loc, void *ret
         case FIELD_TIME:
                 if (clock_parse(s, &AT(f, ret, usec_t)) < 0)
                         problems_add(p, loc, "must be a time such as 2026-03-12T10:00:00Z");
+                else if (AT(f, ret, usec_t) == 0)
+                        AT(f, ret, usec_t) = 1;         /* 0 stands for no time */
                 return;
         case FIELD_ENUM: {
                 int i = find_value(f, s);

@@ -162,8 +162,10 @@ def test_scheduled_for_later(daemon):
     assert run_at <= when(t['started_at']) < run_at + 1.5
 
 
-def test_scheduled_in_the_past_runs_now(daemon):
-    answer = daemon.post('/schedule-task', {'task': {'name': 'ok', 'version': 1}, 'run_at': '2001-01-01T00:00:00Z'})
+@pytest.mark.parametrize('time', ['2001-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '1912-06-23T00:00:00Z'])
+def test_scheduled_in_the_past_runs_now(daemon, time):
+    answer = daemon.post('/schedule-task', {'task': {'name': 'ok', 'version': 1}, 'run_at': time})
+    assert answer['run_at'][:19] + 'Z' == max(time, '1970-01-01T00:00:00Z')
     assert daemon.wait_final(answer['task']['id'])['status'] == 'completed'
 
 
