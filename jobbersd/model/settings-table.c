@@ -32,7 +32,8 @@ const Setting settings_table[N_SETTINGS] = {
           .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH. Repeatable; replaces the defaults. A user's own daemon "
                   "does without the default port where that is taken." },
         { "token-file", "FILE", SETTING_PATH, FIELD(token_file), .system = JOBBERS_SYSCONFDIR "/jobbers/token", .user = "$STATE_DIR/token",
-          .help = "The file with the bearer token that TCP clients must send. It is created when it is missing." },
+          .help = "The file with the bearer token that TCP clients must send. It is created when it is missing: for root and the group "
+                  "jobbers (mode 0640), in user mode for the caller alone (0600)." },
         { "no-auth", NULL, SETTING_BOOL, FIELD(no_auth), .system = "no",
           .help = "Require no token on TCP. For a developer's own machine: refused as root and on any address but loopback." },
         { "allow-host", "HOST", SETTING_WORDS, FIELD(allow_hosts),
@@ -128,13 +129,42 @@ static void print_wrapped(FILE *f, const char *text, int column) {
         fputc('\n', f);
 }
 
+/* A default as people know it: without parentheses, and our own names of directories in full. */
+static void put_default(Str *b, const char *text) {
+        static const struct {
+                const char *name, *full;
+        } ours[] = { { "$STATE_DIR", "$XDG_STATE_HOME/jobbers" }, { "$RUN_DIR", "$XDG_RUNTIME_DIR/jobbers" } };
+
+        while (*text) {
+                size_t n = 1;
+                const char *full = NULL;
+                for (size_t i = 0; i < ARRAY_SIZE(ours) && !full; i++)
+                        if (strncmp(text, ours[i].name, strlen(ours[i].name)) == 0) {
+                                full = ours[i].full;
+                                n = strlen(ours[i].name);
+                        }
+                if (full)
+                        (void) str_append(b, full);
+                else if (*text != '(' && *text != ')')
+                        (void) str_append_n(b, text, 1);
+                text += n;
+        }
+}
+
 /* "Default: X; in user mode Y." or "". */
 static char *default_sentence(const Setting *t) {
+        _cleanup_str_ Str b = {};
+
         if (!t->system)
                 return strdup("");
-        if (t->user)
-                return str_new(" Default: %s; in user mode %s.", t->system, t->user);
-        return str_new(" Default%s%s.", t->system[0] == '(' ? " " : ": ", t->system);
+        (void) str_append(&b, " Default: ");
+        put_default(&b, t->system);
+        if (t->user) {
+                (void) str_append(&b, "; in user mode ");
+                put_default(&b, t->user);
+        }
+        (void) str_append(&b, ".");
+        return str_take(&b);
 }
 
 void settings_print_help(FILE *f) {

@@ -447,6 +447,10 @@ static void printed(void **state) {
                 assert_ptr_equal(setting_find(settings_table[i].flag, strlen(settings_table[i].flag)), settings_table + i);
         }
         assert_non_null(strstr(man, "\\-\\-task\\-dir="));
+        assert_non_null(strstr(help, "Default: 2 per CPU."));
+        assert_non_null(strstr(help, "$XDG_RUNTIME_DIR/jobbers/jobbers.sock"));
+        assert_null(strstr(help, "$RUN_DIR"));          /* our own names for what the table refers to */
+        assert_null(strstr(help, "$STATE_DIR"));
         assert_non_null(strstr(keys, ".B TaskDir=\\fIDIR\\fP"));
         assert_null(strstr(keys, "Config="));
         for (char *line = help, *end; (end = strchr(line, '\n')); line = end + 1)
