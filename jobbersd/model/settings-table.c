@@ -38,7 +38,7 @@ const Setting settings_table[N_SETTINGS] = {
           .help = "Require no token on TCP. For a developer's own machine: refused as root and on any address but loopback." },
         { "allow-host", "HOST", SETTING_WORDS, FIELD(allow_hosts),
           .help = "One more name that the Host header of requests over TCP may have. Repeatable." },
-        { "allow-origin", "ORIGIN", SETTING_WORDS, FIELD(allow_origins),
+        { "allow-origin", "ORIGIN", SETTING_ORIGINS, FIELD(allow_origins),
           .help = "An Origin whose web pages may call the API. Repeatable." },
         { "role", "NAME[:SLOTS]", SETTING_ROLES, FIELD(roles), .min = 1, .max = 65536, .system = "default",
           .help = "Serve the queues of this role, with that many slots of its own. Repeatable. WORKER_ROLE in the environment does the "
@@ -102,7 +102,8 @@ const Setting *setting_find(const char *name, size_t len) {
 }
 
 bool setting_is_list(const Setting *t) {
-        return t->type == SETTING_PATHS || t->type == SETTING_LISTEN || t->type == SETTING_WORDS || t->type == SETTING_ROLES;
+        return t->type == SETTING_PATHS || t->type == SETTING_LISTEN || t->type == SETTING_WORDS || t->type == SETTING_ORIGINS ||
+               t->type == SETTING_ROLES;
 }
 
 /* ── printing ── */

@@ -14,6 +14,7 @@ typedef enum SettingType {
         SETTING_PATHS,
         SETTING_LISTEN,
         SETTING_WORDS,
+        SETTING_ORIGINS,
         SETTING_USER_NAME,
         SETTING_ROLES,
         SETTING_LAUNCHER,

@@ -86,6 +86,23 @@ static bool listen_valid(const char *s) {
         return colon && host_valid(s, (size_t) (colon - s)) && port_valid(colon + 1);
 }
 
+/* As a browser sends it: scheme, host, and a port that is not the usual one. Anything else would never match, and nobody would know why. */
+static bool origin_valid(const char *s) {
+        size_t scheme = strcspn(s, ":");
+
+        if (STREQ(s, "null"))
+                return true;
+        if (!host_valid(s, scheme) || strncmp(s + scheme, "://", 3) != 0)
+                return false;
+        const char *host = s + scheme + 3, *end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":");
+        if (!end || (*host != '[' && !host_valid(host, (size_t) (end - host))))
+                return false;
+        end += *host == '[';
+        if (strncasecmp(s, "http:", 5) == 0 ? STREQ(end, ":80") : strncasecmp(s, "https:", 6) == 0 && STREQ(end, ":443"))
+                return false;
+        return !*end || (*end == ':' && port_valid(end + 1));
+}
+
 static int role_add(Settings *s, const Setting *t, const char *value, char **ret_reason) {
         const char *colon = strchr(value, ':');
         uint64_t slots = 0;
@@ -186,6 +203,11 @@ int setting_set(Settings *s, const Setting *t, const char *value, char **ret_rea
                 return strv_push(field(s, t), value);
         case SETTING_WORDS:
                 return strv_push(field(s, t), value);
+        case SETTING_ORIGINS:
+                if (!origin_valid(value))
+                        return refuse(ret_reason, strdup("it must be an origin as browsers send it, such as https://ui.example or "
+                                                         "http://localhost:3000: without a path, or the port that is usual anyway"));
+                return strv_push(field(s, t), value);
         case SETTING_USER_NAME:
                 if (value[0] == '-' || value[strcspn(value, " \t:/\n")] != 0)
                         return refuse(ret_reason, strdup("this cannot be the name of a user"));
@@ -213,6 +235,7 @@ void setting_clear(Settings *s, const Setting *t) {
         case SETTING_PATHS:
         case SETTING_LISTEN:
         case SETTING_WORDS:
+        case SETTING_ORIGINS:
                 strv_free(*(char ***) field(s, t));
                 *(char ***) field(s, t) = NULL;
                 break;

@@ -236,7 +236,7 @@ static void flags(void **state) {
         Settings *s = &f->s;
 
         good(f, "--user --task-dir=/a --task-dir /b//c --libexec-dir=/l --listen=0.0.0.0:0 --listen=[::1]:65535 --listen=unix:/x --listen=localhost:1 "
-                "--token-file=/t --no-auth --allow-host=a.example --allow-host=b --allow-origin=https://c --role=heavy:4 --role=light --slots=7 "
+                "--token-file=/t --no-auth --allow-host=a.example --allow-host=b --allow-origin=https://c --allow-origin=http://[::1]:3000 --role=heavy:4 --role=light --slots=7 "
                 "--launcher=scope --default-user=backup --shutdown-timeout=5min --completed-task-age=0 --dlq-age=infinity --log-age=1w "
                 "--max-body=2M --max-parameters=1000 --max-result=1K");
         assert_string_equal(s->task_dirs[0], "/a");
@@ -250,6 +250,7 @@ static void flags(void **state) {
         assert_true(s->no_auth);
         assert_string_equal(s->allow_hosts[1], "b");
         assert_string_equal(s->allow_origins[0], "https://c");
+        assert_string_equal(s->allow_origins[1], "http://[::1]:3000");
         assert_int_equal(s->n_roles, 2);
         assert_string_equal(s->roles[0].name, "heavy");
         assert_int_equal(s->roles[0].slots, 4);
@@ -363,6 +364,13 @@ static void flag_refusals(void **state) {
                 { "--listen=unix:x", "HOST:PORT" },
                 { "--listen=unix:", "HOST:PORT" },
                 { "--listen=http://localhost:80", "HOST:PORT" },
+                { "--allow-origin=*", "--allow-origin=*: it must be an origin" },
+                { "--allow-origin=foo", "it must be an origin" },
+                { "--allow-origin=ui.example:3000", "it must be an origin" },
+                { "--allow-origin=https://*.example", "it must be an origin" },
+                { "--allow-origin=https://ui.example/", "it must be an origin" },
+                { "--allow-origin=https://ui.example:443", "it must be an origin" },
+                { "--allow-origin=https://:3000", "it must be an origin" },
                 { "--role=a:0", "the number of slots must be 1 to 65536" },
                 { "--role=a:", "the number of slots" },
                 { "--role=:3", "the name of a role" },
