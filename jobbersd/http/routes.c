@@ -129,7 +129,7 @@ const Route *route_find(Request *r, const char *method, Reply *ret) {
                         return &ROUTES[i];
                 }
                 if (!strstr(allow, ROUTES[i].method))
-                        strcat(strcat(allow, allow[0] ? ", " : ""), ROUTES[i].method);
+                        strcat(strcat(strcat(allow, allow[0] ? ", " : ""), ROUTES[i].method), STREQ(ROUTES[i].method, "GET") ? ", HEAD" : "");
         }
         if (allow[0]) {
                 reply_error(ret, 405, "this path takes %s, not %.16s", allow, method);

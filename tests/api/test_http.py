@@ -205,7 +205,7 @@ def test_paths_and_methods(daemon):
     error(a, 405)
     assert a.headers['Allow'] == 'POST'
     a = daemon.ask('PATCH', '/queues/default')
-    assert set(a.headers['Allow'].split(', ')) == {'GET', 'POST', 'PUT', 'DELETE'}
+    assert set(a.headers['Allow'].split(', ')) == {'GET', 'HEAD', 'POST', 'PUT', 'DELETE'}
     c = daemon.connection()
     c.request('HEAD', '/health')
     r = c.getresponse()
