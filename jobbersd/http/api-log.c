@@ -35,7 +35,7 @@ typedef struct LogStream {
         int64_t seq;
         char *name;
         bool follow, lifecycle;
-        bool say_stopping;              /* not yet said */
+        bool say_stopping, say_dropped; /* not yet said */
         bool in_journal;
         LogFile file;
         LogJournal journal;
@@ -225,6 +225,18 @@ static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
         }
 }
 
+/* A task that is dropped has no attempt that could tell of it. */
+static ssize_t finish(LogStream *s, char *buf, size_t max) {
+        _cleanup_task_ Task t = {};
+        char when[CLOCK_STR_MAX];
+
+        if (!s->say_dropped || store_task_get(s->store, &s->id, false, &t) < 0 || t.status != TASK_DROPPED)
+                return -1;
+        s->say_dropped = false;
+        (void) str_printf(&s->say, "%s-- %s dropped: %s\n", s->mid_line ? "\n" : "", clock_format(t.completed_at, when), t.last_error ?: "");
+        return s->say.len > 0 ? take_said(s, buf, max) : -1;
+}
+
 /* A daemon that stops ends what follows a task; that must not look like the task's end. */
 static ssize_t break_off(LogStream *s, char *buf, size_t max) {
         if (!s->say_stopping)
@@ -244,7 +256,7 @@ static ssize_t log_read(Stream *stream, char *buf, size_t max) {
         if (!over)
                 arm(s);
         ssize_t n = s->in_journal ? read_journal(s, buf, max, over) : read_file(s, buf, max, over);
-        return n < 0 && over && !complete ? break_off(s, buf, max) : n;
+        return n >= 0 || !over ? n : complete ? finish(s, buf, max) : break_off(s, buf, max);
 }
 
 static void log_free(Stream *stream) {
@@ -275,6 +287,7 @@ static LogStream *stream_new(Request *r, const Task *t) {
         s->follow = q->follow;
         s->lifecycle = q->lifecycle;
         s->say_stopping = q->lifecycle && q->stopping;
+        s->say_dropped = q->lifecycle;
         link_init(&s->watch.link);
         s->watch.id = t->id;
         s->watch.fn = on_final;

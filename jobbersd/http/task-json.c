@@ -119,6 +119,10 @@ int task_put_record(Str *b, Store *store, const Task *t) {
         if (r < 0)
                 return r;
         (void) str_append(&list, "]");
+        if (t->status == TASK_DROPPED && t->last_error) {       /* an error that no attempt has */
+                json_put_next(&errors);
+                json_put_string(&errors, t->last_error);
+        }
         (void) str_append(&errors, "]");
         if (list.failed || errors.failed)
                 return -ENOMEM;

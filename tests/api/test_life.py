@@ -289,7 +289,9 @@ def drop(daemon):
 def test_dropped(daemon):
     t = drop(daemon)
     assert t['status'] == 'dropped' and t['started_at'] is None and t['attempts'] == []
-    assert 'shortlived' in t['last_error']
+    assert 'shortlived' in t['last_error'] and t['errors'] == [t['last_error']]
+    assert daemon.ask('GET', f'/task/{t["id"]}/logs').text == f'-- {t["completed_at"]} dropped: {t["last_error"]}\n'
+    assert daemon.ask('GET', f'/task/{t["id"]}/logs?lifecycle=false').text == ''
 
 
 # ── shutdown policies ──
