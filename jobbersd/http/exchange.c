@@ -382,14 +382,34 @@ static Exchange *exchange_new(Conn *c, const char *url) {
         return x;
 }
 
+/* In place of an Exchange, until there is one. */
+static char too_many_arguments;
+
+/* MHD 0.9.75 forgets to answer when the arguments do not fit into a connection's memory, and waits for headers that were there long ago. So a
+ * target that comes near that loses them before MHD looks (the text is MHD's own buffer), and is refused. */
+void *exchange_target(void *cls, const char *target, struct MHD_Connection *mhd) {
+        char *query = strchr(target, '?');
+        size_t need = strlen(target) + ARGUMENT_MEMORY;
+
+        if (!query)
+                return NULL;
+        for (const char *s = query; (s = strchr(s, '&')); s++)
+                need += ARGUMENT_MEMORY;
+        if (need <= TARGET_MEMORY)
+                return NULL;
+        query[1] = '\0';
+        return &too_many_arguments;
+}
+
 static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *url, const char *method, void **con_cls) {
+        bool cut = *con_cls == &too_many_arguments;
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         Conn *c = info ? info->socket_context : NULL;
         Exchange *x = c ? exchange_new(c, url) : NULL;
 
+        *con_cls = x;
         if (!x)
                 return MHD_NO;
-        *con_cls = x;
         c->exchange = x;
         conn_busy(c);
         if (!check_framing(x)) {
@@ -397,6 +417,10 @@ static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *ur
                 return answer(x);
         }
         x->refused = !admit(x, method);
+        if (!x->refused && cut) {
+                reply_error(&x->reply, 414, "the query of the request is too long, or has too many arguments");
+                x->refused = true;
+        }
         if (!x->refused) {
                 size_t before = x->request.n_query;
                 int n = MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_query, &x->request);
@@ -431,7 +455,7 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const cha
                                 const char *upload_data, size_t *upload_data_size, void **con_cls) {
         Exchange *x = *con_cls;
 
-        if (!x)
+        if (!x || *con_cls == &too_many_arguments)
                 return begin(cls, mhd, url, method, con_cls);
         switch (x->state) {
         case EXCHANGE_RECEIVING:
@@ -459,7 +483,7 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const cha
 void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, enum MHD_RequestTerminationCode toe) {
         Exchange *x = *con_cls;
 
-        if (!x)
+        if (!x || *con_cls == &too_many_arguments)
                 return;
         *con_cls = NULL;
         Conn *c = x->conn;

@@ -17,6 +17,10 @@
 #define KEEPALIVE_USEC (60 * USEC_PER_SEC)      /* an idle connection is kept as long, if there is room */
 #define DISCARD_MAX (16U << 20)                 /* of a refused body we read as much, so that the client gets to see why */
 
+#define CONNECTION_MEMORY 32768                 /* MHD's, of one connection: the target, its arguments and the headers of a request */
+#define TARGET_MEMORY (CONNECTION_MEMORY / 2)
+#define ARGUMENT_MEMORY 64                      /* what MHD needs for an argument beside its text */
+
 typedef struct Exchange Exchange;
 
 /* TCP and Unix sockets have places of their own: neither can lock the other out. */
@@ -99,6 +103,8 @@ void conn_close(Conn *c);                               /* shut down; its place 
 bool pool_room(Pool *p, Conn **ret_close);
 
 /* ── exchange.c ── */
+/* Called with each target before MHD looks for arguments in it: its answer is *con_cls of exchange_access. */
+void *exchange_target(void *cls, const char *target, struct MHD_Connection *mhd);
 enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
                                 const char *upload_data, size_t *upload_data_size, void **con_cls);
 void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, enum MHD_RequestTerminationCode toe);

@@ -153,8 +153,9 @@ static int mhd_start(Http *h) {
                                   MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
                                   MHD_OPTION_CONNECTION_LIMIT, limit,
                                   MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 32768,
+                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                                   MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h,
+                                  MHD_OPTION_URI_LOG_CALLBACK, exchange_target, h,
                                   MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, h,
                                   MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, h,
                                   MHD_OPTION_END);

@@ -577,6 +577,15 @@ def test_whole_record(daemon):
     assert ok['last_error'] is None and ok['errors'] == []
 
 
+def test_many_arguments_are_refused_at_once(daemon):
+    """libmicrohttpd forgets to answer where they do not fit into the memory of a connection."""
+    for n in (300, 480, 3000):
+        error(daemon.ask('GET', '/queues?' + '&'.join(f'a{i}=' for i in range(n))), 414)
+    error(daemon.ask('GET', '/queues?a=' + 'x' * 17000 + '&b=' * 200), 414)
+    assert daemon.ask('GET', '/queues?' + '&'.join(f'a{i}=' for i in range(200))).status == 200
+    assert daemon.ask('GET', '/queues?a=' + 'x' * 16000).status == 200
+
+
 def test_a_huge_body_is_refused_before_it_is_sent(daemon):
     """More is announced than would be read and thrown away: who waits with it, and who sends it, sees why."""
     head = b'POST /submit-task HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n'
