@@ -159,7 +159,7 @@ void client_hint(Client *c, const char *hint) {
 int client_refused(Client *c, int status, const json_t *answer) {
         const char *detail = json_string_value(json_object_get(answer, "detail"));
         /* Some of its sentences say what to do already. */
-        bool ours = !(detail && strstr(detail, "jobbersctl ")) && (status == 400 || status == 404 || status == 409 || status == 422);
+        bool ours = !(detail && (strstr(detail, "jobbersctl ") || strstr(detail, "Did you mean"))) && (status == 400 || status == 404 || status == 409 || status == 422);
         const char *hint = status == 401 ? "Name the file with the token: --token-file=FILE" : ours ? c->hint : NULL;
         if (!detail)
                 fprintf(c->errors, "jobbersctl: what answers at %s is not jobbersd, or is broken (HTTP status %d).\n", c->where, status);

@@ -76,6 +76,8 @@ static int task_body(const Ctl *ctl, int argc, char **argv, const json_t *defini
         *ret = json_pack("{s:s, s:s, s:I, s:o}", "id", id, "name", argv[0], "version",
                          (json_int_t) ctl_int(definition, "version", MAX(ctl->task_version, 0L)),
                          "parameters", given);
+        if (!definition && ctl->task_version < 0)
+                json_object_del(*ret, "version");
         if (ctl->queue)
                 json_object_set_new(*ret, "queue", json_string(ctl->queue));
         if (ctl_given(ctl, OPT_PRIORITY))

@@ -49,6 +49,7 @@ typedef struct Submission {
         Ulid id;
         const char *name, *queue;       /* queue NULL: "default" */
         uint32_t version;
+        bool version_omitted;           /* 0 for want of one */
         int priority;
         json_t *parameters;             /* object, borrowed; NULL: {} */
         usec_t run_at;                  /* wall; 0: now */

@@ -43,7 +43,8 @@ static unsigned name_distance(const char *a, const char *b) {
         return row[n];
 }
 
-static int refuse_unknown_task(Engine *e, const char **ret_sentence, const char *name, uint32_t version) {
+/* Where no version was given the sentence does not speak of one that nobody asked for. */
+static int refuse_unknown_task(Engine *e, const char **ret_sentence, const char *name, uint32_t version, bool omitted) {
         _cleanup_str_ Str versions = {}, similar = {};
         unsigned n = 0;
 
@@ -61,6 +62,12 @@ static int refuse_unknown_task(Engine *e, const char **ret_sentence, const char 
         if (n > 1)
                 return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u (there are versions %s)", name, version,
                                      versions.s);
+        if (omitted && definition_set_may_define(e->definitions, name))
+                return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\": the file that may define it has errors, see `jobbersctl verify`", name);
+        if (omitted && similar.len > 0)
+                return engine_refuse(e, ret_sentence, -EINVAL, "there is no task \"%s\". Did you mean %s?", name, similar.s);
+        if (omitted)
+                return engine_refuse(e, ret_sentence, -EINVAL, "there is no task \"%s\": no definition of that name is installed", name);
         if (definition_set_may_define(e->definitions, name))
                 return engine_refuse(e, ret_sentence, -EINVAL, "unknown task \"%s\" version %u: the file that may define it has errors, see `jobbersctl verify`",
                                      name, version);
@@ -89,7 +96,8 @@ static int submit_again(Engine *e, const Submission *s, Task *ret, const char **
                 return r == -ENOENT ? r : refuse_read(e, ret_sentence, r);
         if (!STREQ(t.name, s->name) || t.version != s->version || !STREQ(t.queue, s->queue ? s->queue : "default") ||
             t.priority != s->priority || t.run_at != s->run_at || !same_parameters(t.parameters, s->parameters))
-                return engine_refuse(e, ret_sentence, -EEXIST, "the id %s belongs to another task already", ulid_format(&s->id, id));
+                return engine_refuse(e, ret_sentence, -EEXIST, "the id %s was submitted before with another name, version, queue, parameters, priority or time",
+                                     ulid_format(&s->id, id));
         *ret = t;
         t = (Task) {};
         return 1;
@@ -101,7 +109,7 @@ static int submit_check(Engine *e, const Submission *s, const char **ret_sentenc
 
         const Definition *d = definition_set_get(e->definitions, s->name, s->version);
         if (!d)
-                return refuse_unknown_task(e, ret_sentence, s->name, s->version);
+                return refuse_unknown_task(e, ret_sentence, s->name, s->version, s->version_omitted);
         if (!queue_find(e, queue))
                 return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", queue);
         if (s->priority < TASK_PRIORITY_MIN || s->priority > TASK_PRIORITY_MAX)
@@ -250,7 +258,7 @@ static int resubmit_check(Engine *e, const Ulid *id, Task *t, const char **ret_s
         if (!queue_find(e, t->queue))
                 return engine_refuse(e, ret_sentence, -EINVAL, "unknown queue \"%s\": create it with POST /queues", t->queue);
         if (!definition_set_get(e->definitions, t->name, t->version))
-                return refuse_unknown_task(e, ret_sentence, t->name, t->version);
+                return refuse_unknown_task(e, ret_sentence, t->name, t->version, false);
         return engine_writable(e, ret_sentence);
 }
 

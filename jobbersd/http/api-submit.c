@@ -104,6 +104,7 @@ static Submission submission_of(const TaskBody *b, usec_t run_at) {
                 .name = b->name,
                 .queue = b->queue,
                 .version = (uint32_t) b->version,
+                .version_omitted = !schema_given(&SCHEMA_TASK, b, "version"),
                 .priority = (int) b->priority,
                 .parameters = b->parameters,
                 .run_at = run_at,

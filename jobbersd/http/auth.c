@@ -85,7 +85,7 @@ static int token_read(int fd, const char *path, char **ret) {
                 text[--n] = '\0';
         size_t lead = strspn(text, " \t\r\n");
         if (strlen(text + lead) < TOKEN_LEN_MIN || strpbrk(text + lead, " \t\r\n")) {
-                log_error("the token file %s must hold one word of at least %d characters; remove it to have one made", path, TOKEN_LEN_MIN);
+                log_error("%s holds no token (one word of %d characters or more): check --token-file=", path, TOKEN_LEN_MIN);
                 return -EINVAL;
         }
         if (fstat(fd, &st) >= 0 && (st.st_mode & 0007))

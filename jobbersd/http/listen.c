@@ -129,6 +129,10 @@ static int bind_unix(Listeners *ls, const char *path, const Settings *settings, 
         r = remove_stale(path);
         if (r == -EADDRINUSE)
                 return log_error_errno(r, "cannot listen on %s: another process serves it", path);
+        if (r == -EEXIST) {
+                log_error("cannot listen on %s: there is a file that is not a socket; move it away", path);
+                return r;
+        }
         if (r < 0)
                 return log_error_errno(r, "cannot replace %s", path);
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -114,11 +114,13 @@ int request_parse_json(Request *r, const char *text, size_t len, Reply *ret) {
                 return -EINVAL;
         }
         r->json = json_loadb(text, len, JSON_DECODE_ANY, &error);
-        if (!r->json) {
+        if (!r->json && json_error_code(&error) == json_error_null_character)
+                reply_error(ret, 400, "a text in the body has a NUL character (\\u0000), which is not supported (line %d)", error.line);
+        else if (!r->json && json_error_code(&error) == json_error_numeric_overflow)
+                reply_error(ret, 400, "a number in the body is beyond 64 bits (line %d)", error.line);
+        else if (!r->json)
                 reply_error(ret, 400, "the body is not valid JSON: %s (line %d, column %d)", error.text, error.line, error.column);
-                return -EINVAL;
-        }
-        return 0;
+        return r->json ? 0 : -EINVAL;
 }
 
 /* What an argument of a path is, by its name in the pattern: the same names that the reference's paths have. */
@@ -136,7 +138,7 @@ static void check_path_argument(Request *r, const char *name, const char *value,
                 else
                         r->version = (uint32_t) v;
         } else if (!name_valid(value))
-                problems_add(p, &at, "must be a name: 1 to 64 letters, digits, \"_\", \"-\" or \".\"");
+                problems_add(p, &at, "may have 1 to 64 letters, digits, \"_\", \"-\" and \".\", and not be \".\" or \"..\"");
 }
 
 static const char *get_query(void *userdata, const char *name) {

@@ -77,7 +77,7 @@ static void read_string(const Field *f, const char *s, const Loc *loc, void *ret
         switch (f->type) {
         case FIELD_NAME:
                 if (!name_valid(s))
-                        problems_add(p, loc, "must be a name: 1 to 64 letters, digits, \"_\", \"-\" or \".\"");
+                        problems_add(p, loc, "may have 1 to 64 letters, digits, \"_\", \"-\" and \".\", and not be \".\" or \"..\"");
                 else
                         AT(f, ret, const char *) = s;
                 return;
@@ -172,7 +172,7 @@ static void check_items(const Field *f, const json_t *list, const Loc *loc, Prob
                 if (f->item == FIELD_STRING ? !json_is_string(v) : f->item == FIELD_STRUCT && !json_is_object(v))
                         problems_add(p, &at, "must be %s", TYPE_WORDS[f->item]);
                 else if (f->item == FIELD_NAME && (!json_is_string(v) || !name_valid(json_string_value(v))))
-                        problems_add(p, &at, "must be a name: 1 to 64 letters, digits, \"_\", \"-\" or \".\"");
+                        problems_add(p, &at, "may have 1 to 64 letters, digits, \"_\", \"-\" and \".\", and not be \".\" or \"..\"");
         }
 }
 

@@ -228,6 +228,9 @@ static int db_check(StoreDb *db, bool thorough, char **ret_sentence) {
                 rc = sqlite3_step(st);
         if (rc == SQLITE_ROW) {
                 const char *s = (const char *) sqlite3_column_text(st, 0);
+                /* A heading says which database it is about; there is only one. */
+                while (s && strncmp(s, "***", 3) == 0 && strchr(s, '\n'))
+                        s = strchr(s, '\n') + 1;
                 if (!s || !STREQ(s, "ok")) {
                         *ret_sentence = s ? str_new("%.*s", (int) strcspn(s, "\n"), s) : NULL;
                         r = -EBADMSG;

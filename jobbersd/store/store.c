@@ -321,8 +321,8 @@ int store_open(Store **ret, const char *path, char **ret_sentence) {
                         r = s->driver->check(s->db, !STREQ(clean.text, s->driver->engine_version()) || version != store_schema_version(),
                                              &found);
                 if (r < 0) {
-                        *ret_sentence = r == -EBADMSG ? str_new("The database %s is damaged (%s). Move it away or restore a backup.", path,
-                                                                found ? found : "unreadable") :
+                        *ret_sentence = r == -EBADMSG ? str_new("The database %s is damaged (%s). Move it away, or restore a backup: see \"Backup "
+                                                                "and restore\" in OPERATIONS.md.", path, found ? found : "unreadable") :
                                                         sentence_errno(path, "check", r);
                         store_abandon(s);
                         return r;

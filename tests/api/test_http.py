@@ -173,6 +173,7 @@ def test_stale_socket_is_replaced_and_a_living_one_is_not(daemon, make_daemon):
     other.set(listen=['unix:' + other.path('data', 'file')])
     assert other.start_refused() != 0
     assert open(other.path('data', 'file')).read() == 'x'
+    assert f'cannot listen on {other.path("data", "file")}: there is a file that is not a socket; move it away' in other.log()
 
 
 @pytest.mark.parametrize('address', ['127.0.0.1', ':', '::1:80', '127.0.0.1:99999', 'unix:relative', '[::1:8', 'host.invalid:1'])
@@ -218,6 +219,13 @@ def test_malformed_json(daemon, body):
     error(daemon.ask('POST', '/submit-task', body), 400)
 
 
+def test_json_that_is_not_taken_is_named(daemon):
+    for text, sentence in ((b'"\\u0000"', 'a text in the body has a NUL character (\\u0000), which is not supported (line 1)'),
+                           (b'[\n99999999999999999999]', 'a number in the body is beyond 64 bits (line 2)')):
+        body = b'{"name": "ok", "version": 1, "parameters": {"a": ' + text + b'}}'
+        assert error(daemon.ask('POST', '/submit-task', body), 400)['detail'] == sentence
+
+
 def test_depth_32_is_fine(daemon):
     nested = {}
     for _ in range(30):
@@ -260,6 +268,12 @@ def test_unknown_names(daemon):
     assert 'unknown task' in d and '1' in d
     d = error(daemon.ask('POST', '/submit-task', {'name': 'ok2'}), 400)['detail']        # version is 0 then
     assert 'unknown task' in d and '7' in d
+    d = error(daemon.ask('POST', '/submit-task', {'name': 'oc'}), 400)['detail']
+    assert d == 'there is no task "oc". Did you mean "ok" version 1, "ok2" version 7?'
+    d = error(daemon.ask('POST', '/submit-task', {'name': 'something-else'}), 400)['detail']
+    assert d == 'there is no task "something-else": no definition of that name is installed'
+    d = error(daemon.ask('POST', '/submit-task', {'name': 'something-else', 'version': 0}), 400)['detail']
+    assert d.startswith('unknown task "something-else" version 0: ')
     assert 'nope' in error(daemon.ask('POST', '/submit-task', {'name': 'ok', 'version': 1, 'queue': 'nope'}), 400)['detail']
 
 

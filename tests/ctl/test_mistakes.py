@@ -11,8 +11,8 @@ UNKNOWN = '01JBKR2E5F3G4H5J6K7M8N9P0Z'
 
 # What was done; the status; what the sentence says; what it says to do.
 MISTAKES = {
-    'a task that is not there': (['run', 'generate'], 125, 'unknown task "generate"', 'See: jobbersctl tasks'),
-    'a task whose name is mistyped': (['run', 'progess'], 125, 'unknown task "progess"', 'Did you mean "progress"?'),
+    'a task that is not there': (['run', 'generate'], 125, 'there is no task "generate"', 'See: jobbersctl tasks'),
+    'a task whose name is mistyped': (['run', 'progess'], 125, 'there is no task "progess"', 'Did you mean "progress" version 1?'),
     'a version that is not there': (['run', 'ok', '--task-version=9'], 125, 'there is version 1', 'See: jobbersctl tasks'),
     'a parameter of another type': (['run', 'echo', 'whom=me', 'n=seven'], 125, '"n" must be of type integer', 'See: jobbersctl tasks echo'),
     'a required parameter that is missing': (['run', 'echo', 'n=7'], 125, '"whom" is missing', 'See: jobbersctl tasks echo'),
@@ -126,7 +126,7 @@ def test_definition_is_not_executable(daemon):
     daemon.file('worse.task', '[Task]\nName=worse\nVersion=one\nExecStart=/bin/true\n')
     ctl.all('reload')
     err = ctl.refused('run', 'worse', status=125)
-    assert err == 'jobbersctl: unknown task "worse" version 0: the file that may define it has errors, see `jobbersctl verify`.'
+    assert err == 'jobbersctl: unknown task "worse": the file that may define it has errors, see `jobbersctl verify`.'
     status, out, err = ctl.all('verify', daemon.path('tasks.d', 'worse.task'))
     assert status == 1 and 'worse.task:3:' in err
 

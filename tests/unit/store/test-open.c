@@ -46,6 +46,7 @@ static void must_refuse(Fixture *f, int want, const char *word) {
         assert_non_null(sentence);
         assert_non_null(strstr(sentence, f->path));
         assert_non_null(strstr(sentence, word));
+        assert_null(strstr(sentence, "***"));           /* SQLite's heading */
 }
 
 static void sql(Fixture *f, const char *text) {
