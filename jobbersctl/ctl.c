@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/ulid.h"
 #include "jobbersctl/table.h"
 #include "model/json-dump.h"
 
@@ -106,9 +107,12 @@ void ctl_say_unserved(const json_t *status, const char *queue, const char *so) {
                 json_is_false(json_object_get(first, "exists")) ? "" : "+", queue);
 }
 
-const char *ctl_first_role(const json_t *status) {
-        const char *name = ctl_str(json_array_get(json_object_get(status, "roles"), 0), "name");
-        return *name ? name : "ROLE";
+bool ctl_id_valid(const char *id) {
+        Ulid ulid;
+        if (ulid_parse(id, &ulid) >= 0)
+                return true;
+        fprintf(stderr, "jobbersctl: \"%s\" is not a task id: those are 26 letters and digits, such as 01M8FNMSYD6HG3FJB056M6AC4M. %s\n", id, HINT_TASK);
+        return false;
 }
 
 char *ctl_query(const Ctl *ctl, const char *path, const char *more) {

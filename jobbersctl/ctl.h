@@ -100,8 +100,12 @@ const char *ctl_count(int64_t n, const char *noun, char buf[static 64]);
 void ctl_say_unserved(const json_t *status, const char *queue, const char *so);
 /* "open", or why a queue of /status starts nothing. */
 const char *ctl_queue_state(const json_t *queue);
-/* A role of /status, to which a queue that none includes can be added; "ROLE" where the daemon's are not made yet. */
-const char *ctl_first_role(const json_t *status);
+/* Is this the id of a task? Says so where it is none: the daemon would, but not in the words of this program. */
+bool ctl_id_valid(const char *id);
+/* Is there a queue of this name? Says so where there is none, and what to do. (verb-task.c) */
+bool queue_known(Ctl *ctl, const char *name);
+/* "100/hour", "5/10minute", "-" of a queue's configuration. Returns buf. (verb-queue.c) */
+const char *queue_rate(const json_t *queue, char buf[static 64]);
 /* Sends long output through $PAGER (less -FRX) when stdout is a terminal and neither --no-pager nor --json= was given. */
 void ctl_pager(const Ctl *ctl);
 /* "path?key=value&…" from the filters on the command line (--queue=, --task=, --task-version=), `more` (may be "") first. NULL without memory. */
@@ -124,7 +128,7 @@ int task_wait(Ctl *ctl, const char *id, json_t **ret);
 const char *task_info(const json_t *task, char buf[static 256]);
 /* The table of tasks that list and dlq print. */
 void task_table_print(const Ctl *ctl, const json_t *tasks);
-/* The table of attempts that status and dlq print. (verb-status.c) */
-void attempt_table_print(const Ctl *ctl, const json_t *attempts);
+/* The table of attempts that status and dlq print, with a column of errors where nothing else shows them. (verb-status.c) */
+void attempt_table_print(const Ctl *ctl, const json_t *attempts, bool errors);
 /* "███████░░░": part of whole in `width` columns (70 at most), ASCII where the locale knows nothing else. Returns buf. */
 const char *task_bar(int64_t part, int64_t whole, int width, char buf[static 256]);

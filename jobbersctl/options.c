@@ -213,7 +213,13 @@ static int option_apply(Ctl *ctl, CtlOptionId option, const char *value) {
         switch (option) {
         case OPT_HOST: ctl->address.host = value; return 0;
         case OPT_TOKEN_FILE: ctl->address.token_file = value; return 0;
-        case OPT_SOCKET: ctl->address.socket = value; return 0;
+        case OPT_SOCKET:
+                if (!*value) {
+                        fprintf(stderr, "jobbersctl: --socket= is empty.\n");
+                        return -EINVAL;
+                }
+                ctl->address.socket = value;
+                return 0;
         case OPT_SYSTEM: ctl->address.mode = CLIENT_SYSTEM; return 0;
         case OPT_USER: ctl->address.mode = CLIENT_USER; return 0;
         case OPT_JSON: return json_mode(ctl, value);

@@ -38,6 +38,7 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
         _cleanup_json_ json_t *given = body;
         char count[64];
         int result = CTL_OK;
+        int64_t changed = 0;
 
         int r = client_send(ctl->client, "POST", path, given, ret);
         if (r < 0)
@@ -49,10 +50,13 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                 if (STREQ(status, "not_found")) {
                         fprintf(stderr, "jobbersctl: cannot %s %s: there is no such task. See: jobbersctl list --all\n", verb, id);
                         result = CTL_NOT_FOUND;
-                } else if (STREQ(status, "error")) {
+                } else if (STREQ(status, "error") && !ctl_id_valid(id))
+                        result = CTL_FAILED;
+                else if (STREQ(status, "error")) {
                         fprintf(stderr, "jobbersctl: cannot %s %s: %s. %s\n", verb, id, detail, HINT_TASK);
                         result = CTL_FAILED;
-                }
+                } else
+                        changed++;
         }
         if (ctl_print_json(ctl, *ret) || ctl->quiet || (!ctl->dry_run && json_object_get(given, "task_ids")))
                 return result;
@@ -60,8 +64,10 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
         int64_t matched = ctl_int(*ret, "matched", 0), done = (int64_t) json_array_size(results);
         if (ctl->dry_run)
                 printf("%s match%s (dry run, nothing changed).\n", ctl_count(matched, "task", count), matched == 1 ? "es" : "");
+        else if (matched == 0)
+                printf("No task matched.\n");
         else if (done >= matched)
-                printf("%s.\n", ctl_count(matched, "task", count));
+                printf("%s %s.\n", ctl_count(changed, "task", count), STREQ(verb, "cancel") ? "cancelled" : "resubmitted");
         else
                 printf("%lld of %s done; run the same command again for the rest.\n", (long long) done, ctl_count(matched, "task", count));
         return result;
@@ -101,6 +107,8 @@ static bool print_bytes(void *userdata, const char *data, size_t n) {
 }
 
 int verb_logs(Ctl *ctl, int argc, char **argv) {
+        if (!ctl_id_valid(argv[0]))
+                return CTL_FAILED;
         const char *lifecycle = ctl->no_lifecycle ? "false" : "true";
         /* What is followed goes on behind a restart: no line may come between. */
         _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", ctl->follow ? "true" : "false", lifecycle);

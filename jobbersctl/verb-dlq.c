@@ -33,6 +33,8 @@ static int dlq_list(Ctl *ctl, int argc, char **argv) {
 }
 
 static int dlq_history(Ctl *ctl, int argc, char **argv) {
+        if (!ctl_id_valid(argv[0]))
+                return CTL_FAILED;
         _cleanup_free_ char *path = client_path(ctl->client, "/dead-letter-queue/%s/history", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
         client_hint(ctl->client, "See: jobbersctl dlq");
@@ -42,7 +44,7 @@ static int dlq_history(Ctl *ctl, int argc, char **argv) {
         if (ctl_print_json(ctl, answer))
                 return CTL_OK;
         ctl_pager(ctl);
-        attempt_table_print(ctl, json_object_get(answer, "history"));
+        attempt_table_print(ctl, json_object_get(answer, "history"), true);
         return CTL_OK;
 }
 
@@ -73,9 +75,11 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
         for (size_t i = 0; i < json_array_size(refused); i++) {
                 const json_t *item = json_array_get(refused, i);
                 bool unknown = STREQ(ctl_str(item, "status"), "not_found");
+                result = unknown ? CTL_NOT_FOUND : CTL_FAILED;
+                if (!unknown && !ctl_id_valid(ctl_str(item, "task_id")))
+                        continue;
                 fprintf(stderr, "jobbersctl: cannot resubmit %s: %s. See: jobbersctl dlq\n", ctl_str(item, "task_id"),
                         unknown ? "there is no such task" : ctl_str(item, "detail"));
-                result = unknown ? CTL_NOT_FOUND : CTL_FAILED;
         }
         if (!ctl_print_json(ctl, answer) && !ctl->quiet)
                 printf("%s resubmitted.\n", ctl_count(ctl_int(answer, "resubmitted", 0), "task", count));

@@ -25,8 +25,7 @@ static int queue_fetch(Ctl *ctl, const char *name, const json_t *status, json_t 
         return 0;
 }
 
-/* "100/hour", "5/10minute", "-" */
-static const char *rate(const json_t *q, char buf[static 64]) {
+const char *queue_rate(const json_t *q, char buf[static 64]) {
         int64_t n = ctl_int(q, "rate_numerator", 0), d = ctl_int(q, "rate_denominator", 1);
         if (n == 0)
                 return strcpy(buf, "-");
@@ -53,7 +52,7 @@ static void queue_print(const json_t *q) {
         printf("   Running: %lld\n", (long long) ctl_int(q, "running", 0));
         printf("   Waiting: %lld\n", (long long) ctl_int(q, "waiting", 0));
         printf("   At once: %s (max_concurrent)\n", limit(q, "max_concurrent", b));
-        printf("      Rate: %s (rate)\n", rate(q, a));
+        printf("      Rate: %s (rate)\n", queue_rate(q, a));
         printf("    Memory: %s (memory_max)\n", memory < 0 ? "-" : ctl_bytes(memory, b));
         printf("       CPU: %s (cpu_quota)", *ctl_str(q, "cpu_quota") ? ctl_str(q, "cpu_quota") : "-");
         printf(", weight %s (cpu_weight)\n", limit(q, "cpu_weight", b));
@@ -90,7 +89,7 @@ int verb_queues(Ctl *ctl, int argc, char **argv) {
                 table_addf(&t, COLOUR_NONE, "%lld", (long long) ctl_int(q, "running", 0));
                 table_add(&t, COLOUR_NONE, limit(q, "max_concurrent", b));
                 table_addf(&t, COLOUR_NONE, "%lld", (long long) ctl_int(q, "waiting", 0));
-                table_add(&t, COLOUR_NONE, rate(q, text));
+                table_add(&t, COLOUR_NONE, queue_rate(q, text));
                 table_add(&t, COLOUR_NONE, memory < 0 ? "-" : ctl_bytes(memory, b));
                 table_add(&t, COLOUR_NONE, *ctl_str(q, "cpu_quota") ? ctl_str(q, "cpu_quota") : "-");
                 table_add(&t, STREQ(state, "open") ? COLOUR_NONE : COLOUR_YELLOW, state);

@@ -77,20 +77,24 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
                 fprintf(stderr, "jobbersctl: give either all the queues of role \"%s\", or +QUEUE for each one to add.\n", argv[0]);
                 return CTL_USAGE;
         }
-        if (plus > 0 && role_fetch(ctl, argv[0], &now) >= 0)
-                json_array_extend(queues, json_object_get(now, "queues"));
-        else if (plus > 0)
-                return CTL_NOT_FOUND;
+        int status = path && plus > 0 ? client_call(ctl->client, "GET", path, NULL, &now) : 0;
+        if (status == 404)
+                fprintf(stderr, "jobbersctl: there is no role \"%s\". Make it: jobbersctl set-role %s %s. %s\n", argv[0], argv[0], argv[1] + 1, HINT_ROLE);
+        if (plus > 0 && status != 200)
+                return status == 404 ? CTL_NOT_FOUND : ctl_exit(status < 0 ? status : client_refused(ctl->client, status, now));
+        json_array_extend(queues, json_object_get(now, "queues"));
         for (int i = 1; i < argc; i++)
                 json_array_append_new(queues, json_string(argv[i] + (plus > 0)));
-        int status = path ? client_call(ctl->client, "PUT", path, queues, &answer) : -ENOMEM;
+        status = path ? client_call(ctl->client, "PUT", path, queues, &answer) : -ENOMEM;
         if (status == 404) {            /* PUT changes roles that are there */
                 _cleanup_json_ json_t *body = json_pack("{s:s, s:O}", "name", argv[0], "queues", queues);
                 json_decref(answer);
                 answer = NULL;
                 status = body ? client_call(ctl->client, "POST", "/roles", body, &answer) : -ENOMEM;
         }
-        client_hint(ctl->client, HINT_QUEUE);
+        for (int i = 1; status == 400 && i < argc; i++)
+                if (!queue_known(ctl, argv[i] + (plus > 0)))
+                        return CTL_FAILED;
         if (status < 0 || status >= 300)
                 return ctl_exit(status < 0 ? status : client_refused(ctl->client, status, answer));
         if (!ctl_print_json(ctl, answer) && !ctl->quiet) {

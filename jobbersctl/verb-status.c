@@ -61,10 +61,10 @@ static const char *attempt_end(const json_t *attempt, char buf[static 128]) {
         return buf;
 }
 
-void attempt_table_print(const Ctl *ctl, const json_t *attempts) {
+void attempt_table_print(const Ctl *ctl, const json_t *attempts, bool errors) {
         _cleanup_table_ Table t = { 0 };
         char time[40], span[CLOCK_STR_MAX], ran[40], b1[24], b2[24], b3[24], end[128];
-        table_init(&t, ">ATTEMPT|STARTED|>RAN|>CPU|>MEMORY|>READ|>WRITTEN|*END");
+        table_init(&t, errors ? ">ATTEMPT|STARTED|>RAN|>CPU|>MEMORY|>READ|>WRITTEN|END|*ERROR" : ">ATTEMPT|STARTED|>RAN|>CPU|>MEMORY|>READ|>WRITTEN|*END");
         for (size_t i = 0; i < json_array_size(attempts); i++) {
                 const json_t *a = json_array_get(attempts, i), *resources = json_object_get(a, "resources");
                 table_addf(&t, COLOUR_NONE, "%lld", (long long) ctl_int(a, "attempt", 0));
@@ -75,6 +75,8 @@ void attempt_table_print(const Ctl *ctl, const json_t *attempts) {
                 table_add(&t, COLOUR_NONE, bytes(resources, "io_read", b2));
                 table_add(&t, COLOUR_NONE, bytes(resources, "io_write", b3));
                 table_add(&t, COLOUR_NONE, attempt_end(a, end));
+                if (errors)
+                        table_add(&t, COLOUR_NONE, *ctl_str(a, "error") ? ctl_str(a, "error") : "-");
         }
         table_print(&t, stdout, !ctl->no_legend);
 }
@@ -137,7 +139,55 @@ static int print_log(Ctl *ctl, const char *id) {
         return r;
 }
 
+/* What a task that is submitted and does not run waits for, as far as the daemon's state tells: the first thing that would hold it. */
+static void print_wait(Ctl *ctl, const json_t *task, const json_t *definition) {
+        const char *name = ctl_str(task, "queue");
+        _cleanup_free_ char *config = client_path(ctl->client, "/queues/%s/config", name), *like = client_path(ctl->client, "%s", ctl_str(task, "name"));
+        _cleanup_free_ char *active = like ? str_new("/active-tasks?task_name=%s&task_version=%lld&limit=1000", like, (long long) ctl_int(task, "version", 0)) : NULL;
+        _cleanup_json_ json_t *status = NULL, *answer = NULL, *others = NULL;
+        int64_t running = 0, slots = 0, n = 0;
+        const json_t *queue = NULL;
+        char text[64];
+
+        if (!STREQ(ctl_str(task, "status"), "submitted") || !config || !active || client_call(ctl->client, "GET", "/status", NULL, &status) != 200 ||
+            client_call(ctl->client, "GET", config, NULL, &answer) != 200)
+                return;
+        const json_t *queues = json_object_get(status, "queues"), *roles = json_object_get(status, "roles"), *q = json_object_get(answer, "queue");
+        for (size_t i = 0; i < json_array_size(queues); i++)
+                if (STREQ(ctl_str(json_array_get(queues, i), "name"), name))
+                        queue = json_array_get(queues, i);
+        for (size_t i = 0; i < json_array_size(roles); i++) {
+                running += ctl_int(json_array_get(roles, i), "running", 0);
+                slots += ctl_int(json_array_get(roles, i), "slots", 0);
+        }
+        int64_t most = ctl_int(q, "max_concurrent", INT64_MAX), own = ctl_int(definition, "max_concurrent", INT64_MAX);
+        if (own < INT64_MAX && client_call(ctl->client, "GET", active, NULL, &others) == 200)
+                n = (int64_t) json_array_size(json_object_get(others, "tasks"));
+
+        printf(" Waits for: ");
+        if (ctl_true(status, "draining"))
+                printf("the end of the drain (jobbersctl drain off)\n");
+        else if (json_is_null(json_object_get(status, "launcher")))
+                printf("the launcher (systemctl status jobbers-launcher)\n");
+        else if (ctl_true(queue, "paused"))
+                printf("queue \"%s\", which is paused (jobbersctl resume %s)\n", name, name);
+        else if (json_is_false(json_object_get(queue, "served")))
+                printf("a role of this daemon that has queue \"%s\" (jobbersctl roles)\n", name);
+        else if (ctl_int(queue, "running", 0) >= most)
+                printf("queue \"%s\": as many as may run at once are running (max_concurrent=%lld)\n", name, (long long) most);
+        else if (n >= own)
+                printf("others of its kind: as many as may run at once are running (MaxConcurrent=%lld)\n", (long long) own);
+        else if (running >= slots)
+                printf("a slot: all %lld are busy\n", (long long) slots);
+        else if (ctl_int(q, "rate_numerator", 0) > 0)
+                printf("the rate of queue \"%s\" (%s)\n", name, queue_rate(q, text));
+        else
+                printf("its turn: %s waiting in queue \"%s\"\n", ctl_count(ctl_int(queue, "waiting", 0), "task", text), name);
+}
+
 static int status_task(Ctl *ctl, const char *id, bool first) {
+        if (!ctl_id_valid(id))
+                return -EINVAL;
         _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s", id);
         _cleanup_json_ json_t *task = NULL, *definition = NULL;
         client_hint(ctl->client, HINT_TASK);
@@ -148,9 +198,10 @@ static int status_task(Ctl *ctl, const char *id, bool first) {
         if (!first)
                 printf("\n");
         print_head(ctl, task, definition);
+        print_wait(ctl, task, definition);
         if (json_array_size(json_object_get(task, "attempts")) > 0) {
                 printf("\n");
-                attempt_table_print(ctl, json_object_get(task, "attempts"));
+                attempt_table_print(ctl, json_object_get(task, "attempts"), false);
         }
         return print_log(ctl, ctl_str(task, "id"));
 }

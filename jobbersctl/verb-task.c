@@ -89,20 +89,19 @@ static const char *queue_at(const void *names, size_t i) {
         return json_string_value(json_array_get(names, i));
 }
 
-/* Says so where a queue is not there: the daemon would, but not in the words of this program. */
-static bool queue_known(Ctl *ctl) {
+bool queue_known(Ctl *ctl, const char *name) {
         _cleanup_json_ json_t *answer = NULL;
         if (client_call(ctl->client, "GET", "/queues", NULL, &answer) != 200)
                 return true;
         const json_t *names = json_object_get(answer, "queues");
         for (size_t i = 0; i < json_array_size(names); i++)
-                if (STREQ(queue_at(names, i), ctl->queue))
+                if (STREQ(queue_at(names, i), name))
                         return true;
-        const char *near = name_nearest(ctl->queue, names, json_array_size(names), queue_at);
+        const char *near = name_nearest(name, names, json_array_size(names), queue_at);
         if (near)
-                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Did you mean \"%s\"?\n", ctl->queue, near);
+                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Did you mean \"%s\"?\n", name, near);
         else
-                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Make it: jobbersctl set-queue %s\n", ctl->queue, ctl->queue);
+                fprintf(stderr, "jobbersctl: there is no queue \"%s\". Make it: jobbersctl set-queue %s\n", name, name);
         return false;
 }
 
@@ -129,7 +128,7 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
         if (r < 0)
                 return r;
         body = at ? json_pack("{s:o, s:s}", "task", task, "run_at", at) : task;
-        if (ctl->queue && !queue_known(ctl))
+        if (ctl->queue && !queue_known(ctl, ctl->queue))
                 return -ENOENT;
         const json_t *definitions = json_object_get(answer, "definitions");
         const char *near = definition_nearest(definitions, argv[0]);
@@ -146,6 +145,8 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
 
 /* Long polls until the task is final. A daemon that stops answers them all at once: it is not asked again as fast. */
 int task_wait(Ctl *ctl, const char *id, json_t **ret) {
+        if (!ctl_id_valid(id))
+                return -EINVAL;
         _cleanup_free_ char *path = client_path(ctl->client, "/task-status/%s?wait=60", id);
         for (;;) {
                 usec_t asked = clock_boot();

@@ -144,7 +144,7 @@ def test_suggestions(ctl):
         assert ctl.refused(typed, status=2) == f'jobbersctl: there is no verb "{typed}". Did you mean "{meant}"?'
     assert ctl.refused('xyzzy', status=2) == 'jobbersctl: there is no verb "xyzzy". See: jobbersctl --help'
     assert ctl.refused('tasks', 'ecko', status=4).endswith('Did you mean "echo"?')
-    assert ctl.refused('submit', 'progres', status=4).endswith('Did you mean "progress"?')
+    assert ctl.refused('submit', 'progres', status=4).endswith('Did you mean "progress" version 1?')
     assert ctl.refused('submit', 'ok', '--queue=defualt', status=4).endswith('Did you mean "default"?')
 
 

@@ -170,7 +170,8 @@ def test_cancel(ctl):
     ctl('cancel', a)
     assert ctl.daemon.status(a)['status'] == 'cancelled'
     assert ctl('cancel', '--task=ok', '--status=scheduled', '--dry-run') == '1 task matches (dry run, nothing changed).\n'
-    assert ctl('cancel', '--task=ok', '--status=scheduled') == '1 task.\n'
+    assert ctl('cancel', '--task=ok', '--status=scheduled') == '1 task cancelled.\n'
+    assert ctl('cancel', '--task=ok', '--status=scheduled') == 'No task matched.\n'
     assert ctl.daemon.status(b)['status'] == 'cancelled'
 
 
@@ -183,6 +184,43 @@ def test_resubmit(ctl):
     assert re.fullmatch(r'\d+ tasks? match(es)? \(dry run, nothing changed\)\.\n', ctl('resubmit', '--task=exit', '--dry-run'))
 
 
+def test_what_a_task_waits_for(daemon):
+    ctl = Ctl(daemon)
+
+    def waits(task):
+        [line] = [line.strip() for line in ctl('status', task).splitlines() if 'Waits for:' in line]
+        return line.removeprefix('Waits for: ')
+    daemon.define('alone', 'echo start $JOBBERS_TASK_ID >@BOX@\nread -r x <@GATE@', MaxConcurrent=1)
+    daemon.reload()
+    for q in ('closed', 'narrow', 'rated', 'away'):
+        ctl('set-queue', '-q', q)
+    ctl('set-role', '-q', 'default', '+closed', '+narrow', '+rated')
+    running = ctl.submit('alone')
+    daemon.box.line()
+    assert 'Waits for' not in ctl('status', running)
+    assert waits(ctl.submit('alone')) == 'others of its kind: as many as may run at once are running (MaxConcurrent=1)'
+    ctl('pause', '-q', 'closed')
+    assert waits(ctl.submit('ok', '--queue=closed', '-q')) == 'queue "closed", which is paused (jobbersctl resume closed)'
+    assert waits(ctl.submit('ok', '--queue=away', '-q')) == 'a role of this daemon that has queue "away" (jobbersctl roles)'
+    ctl('set-queue', '-q', 'narrow', 'max_concurrent=1')
+    others = [ctl.submit('hold', '--queue=narrow')]
+    daemon.box.line()
+    assert waits(ctl.submit('ok', '--queue=narrow')) == 'queue "narrow": as many as may run at once are running (max_concurrent=1)'
+    ctl('set-queue', '-q', 'rated', 'rate=1/hour')
+    ctl('wait', ctl.submit('ok', '--queue=rated'))
+    assert waits(ctl.submit('ok', '--queue=rated')) == 'the rate of queue "rated" (1/hour)'
+    for _ in range(6):
+        others.append(ctl.submit('hold'))
+        daemon.box.line()
+    last = ctl.submit('ok')
+    assert waits(last) == 'a slot: all 8 are busy'
+    ctl('drain', '-q')
+    assert waits(last) == 'the end of the drain (jobbersctl drain off)'
+    ctl('cancel', '-q', '--status=started')
+    for task in others + [running]:
+        daemon.wait_final(task)
+
+
 def test_dlq(daemon):
     ctl = Ctl(daemon)
     assert ctl('dlq') == '0 dead letters.\n'
@@ -192,7 +230,8 @@ def test_dlq(daemon):
         out = ctl(*words)
         assert task in out and 'exit status 70' in out and out.endswith('\n1 dead letter.\n')
     assert ctl.json('dlq', '--task=ok') == []
-    assert 'exit status 70' in ctl('dlq', 'history', task)
+    rows = ctl('dlq', 'history', task).splitlines()
+    assert rows[0].endswith(' ERROR') and rows[1].endswith(' exit status 70 exit status 70 (SOFTWARE)'), rows
     assert ctl('dlq', 'resubmit', task) == '1 task resubmitted.\n'
     ctl('wait', task, status=1)
     assert len(ctl.json('dlq', 'history', task)['history']) == 2
