@@ -64,7 +64,7 @@ static void routes_are_refused(void **state) {
         assert_int_equal(reply.status, 405);
         assert_string_equal(reply.allow, "POST");
         assert_null(find(&r, "PATCH", "/queues/a", &reply));
-        assert_string_equal(reply.allow, "PUT, DELETE, GET, POST");
+        assert_string_equal(reply.allow, "PUT, DELETE, GET, HEAD, POST");
         request_done(&r);
         reply_done(&reply);
 }
