@@ -114,7 +114,7 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         print_time(task, "Dead since", "dead_at");
         if (retries > 0)
                 printf("   Retries: %lld of %lld\n", (long long) retries, (long long) ctl_int(definition, "max_retries", retries));
-        if (progress >= 0)
+        if (progress >= 0 && !STREQ(status, "completed"))
                 printf("  Progress: %s %lld%%\n", task_bar(progress, 100, 30, bar), (long long) progress);
         if (*ctl_str(task, "status_text"))
                 print_text("Status", "\"", ctl_str(task, "status_text"), "\"");
