@@ -387,22 +387,34 @@ int run_settle_all(Engine *e) {
         return 0;
 }
 
-/* ── before the commit ── */
+/* ── launches ── */
 
-void run_prepare_launches(Engine *e) {
-        LIST_FOREACH(l, &e->launching) {
-                Run *run = CONTAINER_OF(l, Run, link);
-                LaunchStart start = {
-                        .task_id = &run->task.id,
-                        .attempt = run->task.attempts,
-                        .retry_attempt = run->task.retry_attempt,
-                        .queue = run->task.queue,
-                        .definition = run->definition,
-                        .parameters = run->task.parameters ? run->task.parameters : "{}",
-                };
-                run->end_error = launch_start(e->launch, &start, run, &run->launch);
+static int run_start(Engine *e, Run *run, bool committed) {
+        LaunchStart start = {
+                .committed = committed,
+                .task_id = &run->task.id,
+                .attempt = run->task.attempts,
+                .retry_attempt = run->task.retry_attempt,
+                .queue = run->task.queue,
+                .definition = run->definition,
+                .parameters = run->task.parameters ? run->task.parameters : "{}",
+        };
+        int r = launch_start(e->launch, &start, run, &run->launch);
+        if (r >= 0)
                 free(TAKE_PTR(run->task.parameters));
-        }
+        return r;
+}
+
+/* Before the commit. On an idle host the disk is what a task waits for, and its supervisor comes up meanwhile; on a busy one a supervisor that
+ * finds its gate open spares the CPU another wake-up. */
+void run_prepare_launches(Engine *e) {
+        size_t n = 0;
+        LIST_FOREACH(l, &e->launching)
+                n++;
+        if (n < map_size(e->runs))
+                return;
+        LIST_FOREACH(l, &e->launching)
+                (void) run_start(e, CONTAINER_OF(l, Run, link), false); /* what fails is tried once more after the commit */
 }
 
 /* ── after the commit ── */
@@ -418,10 +430,13 @@ void run_effects_launch(Engine *e) {
                                 histogram_add(&c->waiting, run->waited);
                 }
                 run->state = RUN_ALIVE;
-                if (run->launch)
+                if (run->launch) {
                         launch_go(run->launch);
-                else {
-                        run_ended(e, run, LAUNCH_END_REFUSED, -EAGAIN, strerror(-run->end_error), NULL);
+                        continue;
+                }
+                int r = run_start(e, run, true);
+                if (r < 0) {
+                        run_ended(e, run, LAUNCH_END_REFUSED, -EAGAIN, strerror(-r), NULL);
                         e->hold_until = clock_boot() + HOLD_USEC;
                 }
         }

@@ -353,6 +353,7 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
         }
         q->attempt = a;
         a->request = q;
+        a->committed = start->committed;
         r = attempt_watch_channel(a, TAKE_FD(ours));
         if (r < 0) {
                 attempt_free(a);

@@ -54,10 +54,11 @@ typedef struct LaunchStart {
         const char *queue;
         const Definition *definition;
         const char *parameters;                 /* JSON text */
+        bool committed;                         /* `started` is; else launch_go says so later */
 } LaunchStart;
 
-/* Prepares an attempt whose `started` is staged: its supervisor comes up and waits at its gate while the commit is under way. -errno (nothing was
- * begun) only without memory or descriptors. */
+/* Begins an attempt, or prepares one whose `started` is staged: its supervisor comes up and waits at its gate while the commit is under way.
+ * -errno (nothing was begun) only without memory or descriptors. */
 int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret);
 /* `started` is committed: the gate opens as soon as the supervisor is in its place. The outcome comes by on_ended, failures of every kind
  * included, so that callers have one path. */
