@@ -1,10 +1,13 @@
 /* bare-store.c: what the disk and SQLite take by themselves, as limits for the rest. The database is set up as jobbersd's own: WAL,
  * synchronous=FULL, exclusive, automatic checkpoints off the measured path's default.
  *
- *   bare-store DIRECTORY bulk N ROWS       inserts a second: N rows, ROWS a transaction
+ *   bare-store DIRECTORY bulk N ROWS       inserts a second: N rows, ROWS a transaction, into a table of four columns without an index
+ *   bare-store DIRECTORY rows N ROWS       the same of rows as jobbersd has them, in its tables with their indexes (from sql/sqlite, below the
+ *                                          working directory)
  *   bare-store DIRECTORY latency N PROGRAM  a median of N, in microseconds: commit, spawn, wait, commit
  */
 #include <err.h>
+#include <glob.h>
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -39,6 +42,27 @@ static void open_in(const char *directory) {
         must(sqlite3_prepare_v2(db, "COMMIT", -1, &commit, NULL));
 }
 
+/* jobbersd's own tables, and the statement that puts a new task into them. */
+static void open_rows(void) {
+        glob_t files;
+        if (glob("sql/sqlite/*.sql", 0, NULL, &files) != 0)
+                errx(1, "sql/sqlite is not below the working directory");
+        for (size_t i = 0; i < files.gl_pathc; i++) {
+                static char text[1 << 20];
+                FILE *f = fopen(files.gl_pathv[i], "r");
+                size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+                if (n == 0)
+                        err(1, "%s", files.gl_pathv[i]);
+                text[n] = '\0';
+                fclose(f);
+                must(sqlite3_exec(db, text, NULL, NULL, NULL));
+        }
+        globfree(&files);
+        sqlite3_finalize(insert);
+        must(sqlite3_prepare_v2(db, "INSERT INTO tasks VALUES (?1, ?2, 1, 0, ?1, 1, 0, 0, 0, 1764288000000000, 0, 0, 0, 0, 0, 0, 0, -1, "
+                                    "NULL, NULL, ?3, ?4)", -1, &insert, NULL));
+}
+
 static void step(sqlite3_stmt *s) {
         must(sqlite3_step(s));
         sqlite3_reset(s);
@@ -47,8 +71,9 @@ static void step(sqlite3_stmt *s) {
 static void transaction(long first, long n) {
         step(begin);
         for (long i = first; i < first + n; i++) {
-                unsigned char id[16] = { 0 };
-                memcpy(id, &i, sizeof i);
+                unsigned char id[16] = { 0 };           /* ascending, as ULIDs are */
+                for (size_t k = 0; k < sizeof i; k++)
+                        id[15 - k] = (unsigned char) ((unsigned long) i >> 8 * k);
                 sqlite3_bind_int64(insert, 1, i);
                 sqlite3_bind_blob(insert, 2, id, sizeof id, SQLITE_STATIC);
                 sqlite3_bind_text(insert, 3, "noop", -1, SQLITE_STATIC);
@@ -65,10 +90,12 @@ static int compare(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
         if (argc != 5)
-                errx(2, "bare-store DIRECTORY bulk N ROWS, or bare-store DIRECTORY latency N PROGRAM");
+                errx(2, "bare-store DIRECTORY bulk|rows N ROWS, or bare-store DIRECTORY latency N PROGRAM");
         long n = atol(argv[3]);
         open_in(argv[1]);
-        if (strcmp(argv[2], "bulk") == 0) {
+        if (strcmp(argv[2], "rows") == 0)
+                open_rows();
+        if (strcmp(argv[2], "latency") != 0) {
                 long rows = atol(argv[4]);
                 double from = now();
                 for (long i = 1; i <= n; i += rows)

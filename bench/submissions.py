@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from measure import BenchDaemon, Measurement, NotInstalled, output_of
+from measure import TREE, BenchDaemon, Measurement, NotInstalled, output_of
 
 CONNECTIONS = 32
 SCRIPT = '''wrk.method = "POST"
@@ -58,7 +58,8 @@ class Bulk(Measurement):
     """The bodies are made before the clock starts: what a client needs for that is not ours."""
     title = 'bulk submission, 1,000 at a time'
     unit = 'tasks/s'
-    limit_name = 'SQLite inserts, 1,000 a transaction'
+    limit_name = 'SQLite inserts of the same rows, 1,000 a transaction'
+    mode = 'rows'
     floor, goal = 0.25, 0.50
 
     def setup(self):
@@ -69,7 +70,7 @@ class Bulk(Measurement):
 
     def once(self):
         directory = tempfile.mkdtemp(dir=self.c.scratch)
-        limit = float(output_of(self.c.helper('bare-store'), directory, 'bulk', self.n, 1000))
+        limit = float(output_of(self.c.helper('bare-store'), directory, self.mode, self.n, 1000, cwd=TREE))
         shutil.rmtree(directory)
         c = self.daemon.connection()
         begin = time.monotonic()
@@ -85,6 +86,14 @@ class Bulk(Measurement):
 
     def close(self):
         self.daemon.close(check=False)
+
+
+class BulkPlain(Bulk):
+    """A row that nobody could find again by its id: what the indexes cost as well."""
+    title = 'the same beside inserts into a table without an index'
+    limit_name = 'SQLite inserts into a plain table'
+    mode = 'bulk'
+    floor = goal = None
 
 
 class Latency(Measurement):
@@ -155,4 +164,4 @@ class Command(Measurement):
         self.daemon.close(check=False)
 
 
-ALL = [OneByOne, Bulk, Latency, Command]
+ALL = [OneByOne, Bulk, BulkPlain, Latency, Command]

@@ -86,8 +86,10 @@ static void shorten_all(char *text) {
 }
 
 char *json_dump_text(const json_t *value, size_t flags) {
+        /* What most tasks have for parameters. */
+        if (json_is_object(value) && json_object_size(value) == 0)
+                return strdup("{}");
         char *text = json_dumps(value, flags);
-
         if (text)
                 shorten_all(text);
         return text;
