@@ -274,6 +274,31 @@ static void unknown_commit(void **state) {
                 assert_int_equal(t.status, TASK_STARTED);
 }
 
+/* Where something runs already, a start does not even leave the daemon before its commit. */
+static void unknown_commit_of_a_busy_daemon(void **state) {
+        Fixture *f = *state;
+        Ulid running, id;
+
+        engine_stop(f);
+        shim_install();
+        engine_start(f, true);
+        running = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &running), TASK_STARTED);
+        assert_int_equal(f->n_seen, 1);
+        shim.fault = FAULT_SYNC_EIO;
+        shim.countdown = 1;
+        shim.for_ever = true;
+        assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1 }, &id), 0);
+        assert_int_equal(run(f), -EIO);
+        (void) launcher_read(f);
+        assert_int_equal(f->n_seen, 1);
+        engine_stop(f);
+        shim_remove();
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+}
+
 /* ── a full disk ── */
 
 static void fill(Fixture *f) {
@@ -378,7 +403,7 @@ static void full_disk(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(damaged_evidence), TEST(attempt_without_a_row), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
-                TEST(shutdown_idle), TEST(unknown_commit), cmocka_unit_test(full_disk),
+                TEST(shutdown_idle), TEST(unknown_commit), TEST(unknown_commit_of_a_busy_daemon), cmocka_unit_test(full_disk),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
