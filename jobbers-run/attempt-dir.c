@@ -261,12 +261,9 @@ void attempt_keep_done(AttemptKeep *k, const Place *place) {
 }
 
 void attempt_keep_sweep(const Place *place) {
-        int copy = place->attempts_fd < 0 ? -1 : openat(place->attempts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-        if (!dir) {
-                fd_close(copy);
+        DIR *dir = fd_list(place->attempts_fd);
+        if (!dir)
                 return;
-        }
         for (struct dirent *e; (e = readdir(dir));)
                 if (keep_name_is_used(e->d_name) == 0)
                         (void) fd_remove_tree_at(place->attempts_fd, e->d_name);

@@ -191,13 +191,10 @@ bool cgroup_base_is_there(const CgroupBase *b) {
 /* Empty ones that nobody is about to use: of launchers that were killed while they tried, of supervisors that were, and of attempts whose
  * directory is gone, which outlives their cgroup in every orderly end. */
 static void leftovers_remove(const CgroupBase *b, int attempts_fd) {
-        int fd = b->fd < 0 ? -1 : openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        DIR *d = fd_list(b->fd);
 
-        if (!d) {
-                fd_close(fd);
+        if (!d)
                 return;
-        }
         for (struct dirent *e; (e = readdir(d));)
                 if (e->d_type == DT_DIR && e->d_name[0] != '.' && faccessat(attempts_fd, e->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
                     keep_name_is_used(e->d_name) <= 0)

@@ -249,12 +249,9 @@ static int signal_tree(int dir_fd, int signal, const char *name, Pids *done, uns
         int n = signal_one(dir_fd, signal, name, done);
         if (n < 0 || depth == 0)
                 return n;
-        int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-        if (!dir) {
-                fd_close(copy);
+        DIR *dir = fd_list(dir_fd);
+        if (!dir)
                 return n;
-        }
         for (struct dirent *e; (e = readdir(dir));) {
                 if (e->d_type != DT_DIR || e->d_name[0] == '.')
                         continue;
@@ -311,12 +308,9 @@ int cgroup_remove(int parent_fd, const char *name) {
                 return -errno;
         /* Ones that a root task made below it. */
         _cleanup_close_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int copy = fd < 0 ? -1 : openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-        if (!dir) {
-                fd_close(copy);
+        DIR *dir = fd < 0 ? NULL : fd_list(fd);
+        if (!dir)
                 return errno == ENOENT ? 0 : -errno;
-        }
         for (struct dirent *e; (e = readdir(dir));)
                 if (e->d_type == DT_DIR && e->d_name[0] != '.')
                         (void) cgroup_remove(fd, e->d_name);

@@ -42,13 +42,10 @@ int spare_put(Launcher *l, const char *record) {
 }
 
 void spares_clear(Launcher *l) {
-        int copy = l->place.records_fd < 0 ? -1 : openat(l->place.records_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+        DIR *dir = fd_list(l->place.records_fd);
         l->n_spares = 0;
-        if (!dir) {
-                fd_close(copy);
+        if (!dir)
                 return;
-        }
         for (struct dirent *e; (e = readdir(dir));)
                 if (strncmp(e->d_name, RECORD_SPARE_PREFIX, strlen(RECORD_SPARE_PREFIX)) == 0)
                         (void) unlinkat(l->place.records_fd, e->d_name, 0);

@@ -82,7 +82,7 @@ static int open_for_removal(int dir_fd, const char *name) {
         return TAKE_FD(fd);
 }
 
-static DIR *list_dir(int fd) {
+DIR *fd_list(int fd) {
         int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = copy < 0 ? NULL : fdopendir(copy);
 
@@ -139,7 +139,7 @@ static int move_up(Removal *t, int dir_fd, const char *name) {
 
 /* Empties a directory of the first level: its files go, its directories move up. */
 static int drain(Removal *t, int dir_fd) {
-        _cleanup_(dir_close_p) DIR *d = list_dir(dir_fd);
+        _cleanup_(dir_close_p) DIR *d = fd_list(dir_fd);
         struct dirent *e;
         int r;
 
@@ -188,7 +188,7 @@ static int empty_tree(Removal *t) {
         struct dirent *e;
 
         do {
-                _cleanup_(dir_close_p) DIR *d = list_dir(t->top);
+                _cleanup_(dir_close_p) DIR *d = fd_list(t->top);
 
                 if (!d)
                         return -errno;

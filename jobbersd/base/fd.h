@@ -1,6 +1,7 @@
 /* fd.h: descriptors: closing, whole reads and writes, passing them over sockets. Everything is O_CLOEXEC at birth. */
 #pragma once
 
+#include <dirent.h>
 #include <sys/socket.h>
 
 #include "base/macro.h"
@@ -18,6 +19,8 @@ int fd_write_all(int fd, const void *data, size_t n);
 int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
 /* mkdir -p. Existing directories are left as they are. */
 int fd_mkdirs(const char *path, mode_t mode);
+/* The entries of an open directory, read through a descriptor of its own; NULL with errno. For closedir(). */
+DIR *fd_list(int dir_fd);
 /* Removes name (one component) and everything below it without following links, leaving the mount or trusting the owner;
  * no entry is 0. Goes on after an error, which is returned if something is left. */
 int fd_remove_tree_at(int dir_fd, const char *name);
