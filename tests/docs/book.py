@@ -67,7 +67,8 @@ def form(line):
     line = re.sub(r'\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [A-Z]{2,5}\b)?', 'TIME', line)
     line = re.sub(r'\b((Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d+ )?\d\d:\d\d(:\d\d(\.\d+)?)?\b', 'TIME', line)
     line = re.sub(r'\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b', 'ID', line)
-    line = re.sub(r'\b\d+(\.\d+)?(us|µs|ms|s|min|h|d)\b( \d+(us|ms|s|min|h)\b)*', 'SPAN', line)
+    line = re.sub(r'\b\d+(\.\d+)?(us|µs|ms|s|min|h|d)\b', 'SPAN', line)
+    line = re.sub(r'SPAN(\s+SPAN)+', 'SPAN', line)         # "1min 2s" is one of them, and where columns stand close nobody can tell
     line = re.sub(r'\b\d+(\.\d+)?( [KMG]i?)?[KMGB]\b', 'SIZE', line)
     line = re.sub(r'"(cpu_usec|memory_peak|io_read|io_write|oom_kills|pids_peak|pid)": ?(\d+|null)', r'"\1": N', line)
     line = re.sub(r'\b(pid|PID):? \d+', r'\1 N', line)
