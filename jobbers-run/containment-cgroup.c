@@ -11,7 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "jobbers-run/cgroup-keep.h"
+#include "jobbers-run/stay.h"
 #include "launch/wire.h"
 
 /* ── limits ── */
@@ -85,7 +85,7 @@ static int leaf_make(Containment *c, char **ret_sentence) {
 /* One that is not measured, of a task that could not make anything in it, says nothing about its last attempt. */
 static bool cgroup_may_be_kept(const Job *job) {
         const CgroupBase *base = job->cgroup_base;
-        return job->cgroup_keep && job->place->privileged && job->user->uid != 0 && !base->has_memory && !base->has_cpu && !base->has_io && !base->has_pids;
+        return job->stay && job->place->privileged && job->user->uid != 0 && !base->has_memory && !base->has_cpu && !base->has_io && !base->has_pids;
 }
 
 static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
@@ -93,8 +93,8 @@ static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) 
         int r;
 
         c->parent_fd = base->fd;
-        if (cgroup_may_be_kept(c->job) && cgroup_keep_take(c->job->cgroup_keep, base) >= 0) {
-                c->keep = c->job->cgroup_keep;
+        if (cgroup_may_be_kept(c->job) && cgroup_keep_take(&c->job->stay->cgroup, base) >= 0) {
+                c->keep = &c->job->stay->cgroup;
                 c->cgroup_fd = c->keep->fd;
                 c->events_fd = c->keep->events_fd;
                 snprintf(c->key, sizeof c->key, "%s", c->keep->name);

@@ -9,8 +9,7 @@
 
 struct ContainmentDriver;
 struct CgroupBase;
-struct CgroupKeep;
-struct AttemptKeep;
+struct Stay;
 
 typedef enum OutputKind {
         OUTPUT_FILE,            /* log_dir/ID.log, capped */
@@ -26,15 +25,13 @@ typedef struct Job {
         const RunUser *user;
         const struct ContainmentDriver *driver;
         const struct CgroupBase *cgroup_base;   /* NULL without one */
-        struct CgroupKeep *cgroup_keep;         /* where the supervisor may take another attempt; borrowed, NULL without */
-        struct AttemptKeep *dir_keep;           /* the same */
+        struct Stay *stay;                      /* where the supervisor may take another attempt; borrowed, NULL without */
         Ulid task_id;
         unsigned attempt, retry_attempt;
         char queue[NAME_LEN_MAX + 1];
         int parameters_fd, channel_fd;          /* owned by the supervisor */
         int lock_fd;                            /* wire.h, ORDER; -1 without */
         uint32_t spare;                         /* number of a record file to be used again; 0: a new one is made */
-        _Atomic bool *idle;                     /* set when the supervisor can take another attempt; shared with the launcher, NULL without */
         bool reset_oom_score;                   /* our own is not for tasks */
         OutputKind output;
         int output_fd;                          /* with OUTPUT_DESCRIPTOR */

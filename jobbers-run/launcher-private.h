@@ -2,7 +2,7 @@
  *
  *   launcher.c         the loop, the connection, hello
  *   launcher-start.c   start: checking, finding definition and user, fork
- *   launcher-pool.c    supervisors that have done their attempt and take another
+ *   launcher-worker.c  supervisors that have done their attempt and take another
  *   launcher-spare.c   record files that are used again
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-tree.c    the same where only descent tells what was left
@@ -13,10 +13,9 @@
 
 #include "base/list.h"
 #include "base/map.h"
-#include "jobbers-run/attempt-dir.h"
-#include "jobbers-run/cgroup-keep.h"
 #include "jobbers-run/containment.h"
 #include "jobbers-run/place.h"
+#include "jobbers-run/stay.h"
 #include "jobbers-run/user.h"
 #include "launch/wire.h"
 #include "model/definition-trust.h"
@@ -54,13 +53,9 @@ typedef struct Launcher {
         Link kills;                             /* of Kill */
         Link supervisors;                       /* launcher-tree.c: those we forked, and some that have ended */
         size_t n_supervisors, supervisors_max;
-        Link workers;                           /* of Worker, the one that was used last first */
-        _Atomic bool *idle;                     /* one for each worker, in memory shared with them */
-        unsigned n_workers;
-        uint32_t spares[SPARES_MAX], last_spare;
-        unsigned n_spares;
-        unsigned generation;                    /* of the definitions: forks know those of their birth */
-        sd_event_source *pool_timer;
+        int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
+        _Atomic uint32_t *spares;               /* numbers of record files, 0 for none; in memory shared with supervisors */
+        uint32_t last_spare;
         int exit_status;
 } Launcher;
 
@@ -74,31 +69,35 @@ int launcher_base_check(Launcher *l);
 /* Is there a manager to ask for a scope? One that did not answer is asked again, now and then. 0, -EAGAIN: not just now, -EOPNOTSUPP: never. */
 int launcher_scopes_check(Launcher *l);
 
+/* The same without making anything: false when somebody has removed it. */
+bool launcher_base_is_there(const Launcher *l);
+
 /* launcher-start.c: takes the descriptors. */
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);
-/* What a supervisor needs, as this process knows it. The definition is borrowed. */
-int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *d, int parameters_fd, int channel_fd, int lock_fd, Job *ret,
-                 char **ret_sentence);
+bool launcher_request_is_valid(const LauncherRequest *q);       /* its names are text, and names where there must be one */
+/* What a request stands for, as this process knows it; all of it borrowed. */
+typedef struct Start {
+        Definition *definition;
+        const RunUser *user;
+        bool scope;
+} Start;
+/* -errno: it may not be started, for the reason in *ret_sentence (to be freed) or else in *ret_why. A worker reads no files again and makes nothing
+ * anew, and refuses what would need that. */
+int launcher_check_start(Launcher *l, const LauncherRequest *q, int parameters_fd, bool worker, Start *ret, const char **ret_why, char **ret_sentence);
+void launcher_job(Launcher *l, const LauncherRequest *q, const Start *start, int parameters_fd, int channel_fd, int lock_fd, Job *ret);
 int launcher_load_definitions(Launcher *l);
 void launcher_forget_findings(Launcher *l);
 
-/* launcher-pool.c: a fork costs as much as all else that a supervisor does for a tiny task. */
-int pool_open(Launcher *l);
-void pool_close(Launcher *l);                           /* idle ones have ended when it returns */
-void pool_close_fds(Launcher *l);                       /* in a fork */
-void pool_renew(Launcher *l);                           /* the definitions have changed */
-/* Gives the attempt, with a spare record file or 0, to an idle supervisor: true when one has it. */
-bool pool_hand_over(Launcher *l, const LauncherRequest *q, uint32_t spare, int parameters_fd, int channel_fd);
-/* Before a fork: the socket by which the child will get more, and where it says that it has nothing to do. -1 for none: it then ends after its
- * attempt. */
-int pool_add(Launcher *l, _Atomic bool **ret_idle);
-/* The parent's part after the fork. */
-void pool_forked(Launcher *l, int child_sock, bool success);
-/* In the fork: what comes after the first attempt; returns when there is nothing more. Takes sock. */
-void pool_work(Launcher *l, int sock, _Atomic bool *idle, CgroupKeep *cgroup_keep, AttemptKeep *dir_keep);
+/* launcher-worker.c */
+void workers_dismiss(Launcher *l);                      /* those there are leave after their attempt: what they know has changed */
+void workers_close_fds(Launcher *l);                    /* in a fork */
+void workers_close(Launcher *l);                        /* idle ones have ended when it returns */
+/* In the fork: what comes after the first attempt; returns when there is nothing more. */
+void worker_run(Launcher *l, Stay *stay);
 
 /* launcher-spare.c */
-uint32_t spare_take(Launcher *l);                       /* its number, 0 when there is none */
+int spares_open(Launcher *l);
+uint32_t spare_take(Launcher *l);                       /* its number, 0 when there is none; supervisors may do this */
 void spare_give_back(Launcher *l, uint32_t number);     /* nobody was told of it */
 /* Makes a record that is not needed any more a spare: 1; 0: it is not wanted as one; -errno. */
 int spare_put(Launcher *l, const char *record);

@@ -8,26 +8,52 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "jobbers-run/record.h"
 
+int spares_open(Launcher *l) {
+        void *shared = mmap(NULL, SPARES_MAX * sizeof *l->spares, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED)
+                return log_error_errno(-errno, "cannot map memory");
+        l->spares = shared;
+        return 0;
+}
+
 uint32_t spare_take(Launcher *l) {
-        return l->n_spares > 0 ? l->spares[--l->n_spares] : 0;
+        for (size_t i = 0; i < SPARES_MAX; i++) {
+                uint32_t number = atomic_load_explicit(&l->spares[i], memory_order_relaxed);
+                if (number != 0 && atomic_compare_exchange_strong(&l->spares[i], &number, 0))
+                        return number;
+        }
+        return 0;
+}
+
+/* Nobody but the launcher fills places. */
+static _Atomic uint32_t *place_find(Launcher *l) {
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                if (atomic_load_explicit(&l->spares[i], memory_order_relaxed) == 0)
+                        return &l->spares[i];
+        return NULL;
 }
 
 void spare_give_back(Launcher *l, uint32_t number) {
-        if (number != 0 && l->n_spares < SPARES_MAX)
-                l->spares[l->n_spares++] = number;
+        _Atomic uint32_t *place = place_find(l);
+        if (place)
+                atomic_store(place, number);
 }
 
 int spare_put(Launcher *l, const char *record) {
         char name[RECORD_SPARE_NAME_MAX];
         struct stat st;
-        if (l->n_spares >= SPARES_MAX)
+        _Atomic uint32_t *place = place_find(l);
+        if (!place)
                 return 0;
         if (fstatat(l->place.records_fd, record, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
@@ -37,13 +63,14 @@ int spare_put(Launcher *l, const char *record) {
                 l->last_spare = 1;
         if (renameat(l->place.records_fd, record, l->place.records_fd, record_spare_name(l->last_spare, name)) < 0)
                 return -errno;
-        l->spares[l->n_spares++] = l->last_spare;
+        atomic_store(place, l->last_spare);
         return 1;
 }
 
 void spares_clear(Launcher *l) {
         DIR *dir = fd_list(l->place.records_fd);
-        l->n_spares = 0;
+        for (size_t i = 0; l->spares && i < SPARES_MAX; i++)
+                atomic_store(&l->spares[i], 0);
         if (!dir)
                 return;
         for (struct dirent *e; (e = readdir(dir));)

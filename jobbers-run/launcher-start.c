@@ -1,5 +1,6 @@
 /* launcher-start.c: `start`. A request names things; everything else (what to run, as whom, with which limits) is looked up here, in files
- * that the daemon cannot write. The supervisor is a fork without exec: this process stays small for its sake. */
+ * that the daemon cannot write. The supervisor is a fork without exec: this process stays small for its sake. Supervisors that take another
+ * attempt (launcher-worker.c) check it in the same way, by what they know since their birth. */
 #include "jobbers-run/launcher-private.h"
 
 #include <stdio.h>
@@ -36,14 +37,14 @@ void launcher_forget_findings(Launcher *l) {
 int launcher_load_definitions(Launcher *l) {
         int r = definition_set_load(l->definitions, l->settings, on_problem, NULL);
         launcher_forget_findings(l);
-        pool_renew(l);
+        workers_dismiss(l);
         return r < 0 ? log_error_errno(r, "cannot read the task definitions") : 0;
 }
 
 /* A definition that is not known by its hash may have been installed since: look once. */
-static Definition *definition_find(Launcher *l, const LauncherRequest *q) {
+static Definition *definition_find(Launcher *l, const LauncherRequest *q, bool reread) {
         Definition *d = definition_set_get_hash(l->definitions, q->definition_hash);
-        if (!d && launcher_load_definitions(l) >= 0)
+        if (!d && reread && launcher_load_definitions(l) >= 0)
                 d = definition_set_get_hash(l->definitions, q->definition_hash);
         return d && STREQ(d->name, q->name) && d->version == q->version ? d : NULL;
 }
@@ -88,11 +89,9 @@ static int executable_check(Launcher *l, const Definition *d, char **ret_sentenc
 
 /* ── checks ── */
 
-static int descriptors_check(Launcher *l, int parameters_fd, int channel_fd, const char **ret_why) {
+static int parameters_check(const Launcher *l, int fd, const char **ret_why) {
         struct stat st;
-        int type;
-        socklen_t len = sizeof type;
-        if (fstat(parameters_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 *ret_why = "the parameters are not a file";
                 return -EINVAL;
         }
@@ -100,11 +99,13 @@ static int descriptors_check(Launcher *l, int parameters_fd, int channel_fd, con
                 *ret_why = "the parameters are larger than --max-parameters allows";
                 return -EFBIG;
         }
-        if (getsockopt(channel_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
-                *ret_why = "the channel is not a socket of the right type";
-                return -EINVAL;
-        }
         return 0;
+}
+
+static bool channel_check(int fd) {
+        int type;
+        socklen_t len = sizeof type;
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 && type == SOCK_SEQPACKET;
 }
 
 /* The daemon's setting counts only where the definition leaves it open. The daemon decides it in the same way, from the hello. */
@@ -116,67 +117,94 @@ static OutputKind output_kind(const Launcher *l, bool scope) {
         return !l->has_journal ? OUTPUT_FILE : scope && l->place.privileged ? OUTPUT_JOURNAL_STREAM : OUTPUT_JOURNAL_RELAY;
 }
 
-/* ── fork ── */
+bool launcher_request_is_valid(const LauncherRequest *q) {
+        bool named = q->verb == LAUNCHER_START;
+        return memchr(q->name, '\0', sizeof q->name) && memchr(q->queue, '\0', sizeof q->queue) && (!named || name_valid(q->name)) &&
+               (!(named || q->verb == LAUNCHER_SLICE) || name_valid(q->queue));
+}
 
-int launcher_job(Launcher *l, const LauncherRequest *q, bool scope, Definition *d, int parameters_fd, int channel_fd, int lock_fd, Job *ret,
-                 char **ret_sentence) {
-        const RunUser *user = NULL;
-        int r = user_find(l, d, &user, ret_sentence);
+int launcher_check_start(Launcher *l, const LauncherRequest *q, int parameters_fd, bool worker, Start *ret, const char **ret_why, char **ret_sentence) {
+        int r;
+        *ret = (Start) {};
+        if (q->attempt == 0) {
+                *ret_why = "attempts count from 1";
+                return -EINVAL;
+        }
+        r = parameters_check(l, parameters_fd, ret_why);
         if (r < 0)
                 return r;
+        ret->definition = definition_find(l, q, !worker);
+        if (!ret->definition) {
+                *ret_why = "the launcher's definition files do not match the daemon's: no definition has this hash, even after a reread";
+                return -ESTALE;
+        }
+        *ret_why = "not enough memory";
+        r = executable_check(l, ret->definition, ret_sentence);
+        if (r < 0)
+                return r;
+        ret->scope = use_scope(l, ret->definition);
+        if (ret->scope && !worker) {
+                r = launcher_scopes_check(l);
+                *ret_why = r == -EAGAIN ? "its definition says Launcher=scope, and systemd does not answer just now"
+                                        : "its definition says Launcher=scope, and there is no systemd here to make one";
+        } else if (!ret->scope) {
+                r = worker ? launcher_base_is_there(l) ? 0 : -ENOENT : launcher_base_check(l);
+                *ret_why = "the parent cgroup for attempts is missing and cannot be made again";
+        }
+        if (r < 0)
+                return r;
+        *ret_why = "its user cannot be looked up";
+        return user_find(l, ret->definition, &ret->user, ret_sentence);
+}
+
+void launcher_job(Launcher *l, const LauncherRequest *q, const Start *start, int parameters_fd, int channel_fd, int lock_fd, Job *ret) {
         *ret = (Job) {
                 .settings = l->settings,
                 .place = &l->place,
-                .definition = d,
-                .user = user,
-                .driver = scope ? &containment_scope : l->driver,
-                .cgroup_base = scope ? NULL : &l->base,
+                .definition = start->definition,
+                .user = start->user,
+                .driver = start->scope ? &containment_scope : l->driver,
+                .cgroup_base = start->scope ? NULL : &l->base,
                 .task_id = q->task_id,
                 .attempt = q->attempt,
                 .retry_attempt = q->retry_attempt,
                 .parameters_fd = parameters_fd,
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
-                .reset_oom_score = l->oom_protected || (scope && l->place.privileged),
-                .output = output_kind(l, scope),
+                .reset_oom_score = l->oom_protected || (start->scope && l->place.privileged),
+                .output = output_kind(l, start->scope),
                 .output_fd = -1,
         };
         snprintf(ret->queue, sizeof ret->queue, "%s", q->queue);
-        return 0;
 }
 
-static _Noreturn void supervisor_main(Launcher *l, Job *job, int pool_sock, _Atomic bool *idle) {
-        CgroupKeep cgroup_keep = CGROUP_KEEP_INIT;
-        AttemptKeep dir_keep = ATTEMPT_KEEP_INIT;
+/* ── fork ── */
+
+static _Noreturn void supervisor_main(Launcher *l, Job *job, bool may_stay) {
+        Stay stay = STAY_INIT;
         launcher_close_fds(l);
         supervisor_prepare();
-        job->idle = idle;
-        if (idle) {
-                job->cgroup_keep = &cgroup_keep;
-                job->dir_keep = &dir_keep;
-        }
+        job->stay = may_stay ? &stay : NULL;
         if (supervisor_run(job))
-                pool_work(l, pool_sock, idle, &cgroup_keep, &dir_keep);
-        attempt_keep_done(&dir_keep, &l->place);
-        cgroup_keep_done(&cgroup_keep, &l->base);
+                worker_run(l, &stay);
+        attempt_keep_done(&stay.dir, &l->place);
+        cgroup_keep_done(&stay.cgroup, &l->base);
         process_leave(0);
 }
 
 static int supervisor_fork(Launcher *l, const LauncherRequest *q, Job *job, bool scope, pid_t *ret) {
-        _Atomic bool *idle = NULL;
         int r = tree_add(l, q);
         if (r < 0)
                 return r;
-        int sock = scope || !job->driver->reusable ? -1 : pool_add(l, &idle);
+        bool may_stay = !scope && job->driver->reusable && l->stay_read_fd >= 0;
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         if (l->scopes)
                 scopes_before_fork(l->scopes);
         pid_t pid = fork();
         if (pid == 0)
-                supervisor_main(l, job, sock, idle);
+                supervisor_main(l, job, may_stay);
         r = pid < 0 ? -errno : 0;
         tree_forked(l, pid);
-        pool_forked(l, sock, r >= 0);
         *ret = pid;
         return r;
 }
@@ -185,58 +213,28 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
         _cleanup_close_ int parameters = parameters_fd, channel = channel_fd;
         _cleanup_free_ char *sentence = NULL;
         const char *why = NULL;
-        int r;
+        Start start;
+        Job job;
+        pid_t pid = 0;
 
         /* Refusals go out before the copies are closed: the daemon sees the end of the channel after the reason for it. */
-        if (q->attempt == 0) {
-                launcher_reply(l, q, -EINVAL, "attempts count from 1");
+        if (!channel_check(channel)) {
+                launcher_reply(l, q, -EINVAL, "the channel is not a socket of the right type");
                 return;
         }
-        r = descriptors_check(l, parameters, channel, &why);
+        int r = launcher_check_start(l, q, parameters, false, &start, &why, &sentence);
         if (r < 0) {
-                launcher_reply(l, q, r, why);
+                launcher_reply(l, q, r, sentence ?: why);
                 return;
         }
-        Definition *d = definition_find(l, q);
-        if (!d) {
-                launcher_reply(l, q, -ESTALE, "the launcher's definition files do not match the daemon's: "
-                               "no definition has this hash, even after a reread");
-                return;
-        }
-        r = executable_check(l, d, &sentence);
-        if (r < 0) {
-                launcher_reply(l, q, r, sentence ?: "not enough memory");
-                return;
-        }
-        free(TAKE_PTR(sentence));
-        bool scope = use_scope(l, d);
-        r = scope ? launcher_scopes_check(l) : 0;
-        if (r < 0) {
-                launcher_reply(l, q, r, r == -EAGAIN ? "its definition says Launcher=scope, and systemd does not answer just now"
-                                                     : "its definition says Launcher=scope, and there is no systemd here to make one");
-                return;
-        }
-        r = scope ? 0 : launcher_base_check(l);
-        if (r < 0) {
-                launcher_reply(l, q, r, "the parent cgroup for attempts is missing and cannot be made again");
-                return;
-        }
-        Job job;
-        r = launcher_job(l, q, scope, d, parameters, channel, l->lock_fd, &job, &sentence);
-        if (r < 0) {
-                launcher_reply(l, q, r, sentence ?: "its user cannot be looked up");
-                return;
-        }
-        pid_t pid = 0;
+        launcher_job(l, q, &start, parameters, channel, l->lock_fd, &job);
         job.spare = spare_take(l);
-        if (scope || !pool_hand_over(l, q, job.spare, parameters, channel)) {
-                r = supervisor_fork(l, q, &job, scope, &pid);
-                if (r < 0) {
-                        spare_give_back(l, job.spare);
-                        launcher_reply(l, q, r, "no process can be created for its supervisor");
-                        return;
-                }
+        r = supervisor_fork(l, q, &job, start.scope, &pid);
+        if (r < 0) {
+                spare_give_back(l, job.spare);
+                launcher_reply(l, q, r, "no process can be created for its supervisor");
+                return;
         }
-        if (scope)
-                scopes_add(l->scopes, q, d, pid);
+        if (start.scope)
+                scopes_add(l->scopes, q, start.definition, pid);
 }

@@ -42,7 +42,7 @@ void launcher_close_fds(Launcher *l) {
         fd_close(l->conn_fd);
         fd_close(l->listen_fd);
         launcher_kills_close_fds(l);
-        pool_close_fds(l);
+        workers_close_fds(l);
         if (l->scopes)
                 scopes_close_fds(l->scopes);
 }
@@ -96,10 +96,14 @@ static int base_open(Launcher *l) {
         return r == -EOPNOTSUPP ? cgroup_base_open(&l->base, l->settings->instance) : r;
 }
 
+bool launcher_base_is_there(const Launcher *l) {
+        return l->driver != &containment_cgroup || cgroup_base_is_there(&l->base);
+}
+
 int launcher_base_check(Launcher *l) {
-        if (l->driver != &containment_cgroup || cgroup_base_is_there(&l->base))
+        if (launcher_base_is_there(l))
                 return 0;
-        pool_renew(l);          /* those who wait know the old one */
+        workers_dismiss(l);     /* they know the old one */
         cgroup_base_close(&l->base);
         int r = base_open(l);
         return r < 0 ? log_error_errno(r, "cannot make the parent cgroup of attempts again") : 0;
@@ -120,15 +124,9 @@ static void connection_greet(Launcher *l) {
         (void) sd_event_source_set_io_events(l->conn_io, EPOLLIN);
 }
 
-static bool request_is_text(const char *s, size_t size) {
-        return memchr(s, '\0', size) != NULL;
-}
-
 static void request_do(Launcher *l, const LauncherRequest *q, int fds[static FD_PASS_MAX], size_t n_fds) {
-        bool named = q->verb == LAUNCHER_START;
         int r;
-        if (!request_is_text(q->name, sizeof q->name) || !request_is_text(q->queue, sizeof q->queue) ||
-            (named && (!name_valid(q->name) || !name_valid(q->queue))) || (q->verb == LAUNCHER_SLICE && !name_valid(q->queue))) {
+        if (!launcher_request_is_valid(q)) {
                 launcher_reply(l, q, -EINVAL, "a name in the request is not valid");
                 return;
         }
@@ -215,6 +213,12 @@ static int on_lock_timer(sd_event_source *s, uint64_t usec, void *userdata) {
                 (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
                 return 0;
         }
+        /* From now on others may share it: supervisors that wait for another attempt. */
+        if (flock(l->lock_fd, LOCK_SH) < 0) {
+                log_error_errno(-errno, "cannot share the lock of %s", l->place.record_dir);
+                connection_end(l);
+                return 0;
+        }
         l->lock_timer = sd_event_source_disable_unref(l->lock_timer);
         connection_greet(l);
         return 0;
@@ -292,10 +296,10 @@ int launcher_scopes_check(Launcher *l) {
 static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         int r;
         *l = (Launcher) { .settings = settings, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .listen_fd = -1, .conn_fd = -1, .lock_fd = -1,
+                          .stay_fd = -1, .stay_read_fd = -1,
                           .is_child = fd >= 0 };
         link_init(&l->kills);
         link_init(&l->supervisors);
-        link_init(&l->workers);
         r = settings_identity(settings, &l->daemon);
         if (r < 0)
                 return r;
@@ -317,7 +321,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
                 return log_error_errno(r, "cannot make an event loop");
         r = holder_choose(l);
         if (r >= 0)
-                r = pool_open(l);
+                r = spares_open(l);
         if (r < 0)
                 return r;
         tree_open(l);
@@ -358,7 +362,7 @@ static void base_leave(Launcher *l) {
 static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
         tree_close(l);
-        pool_close(l);
+        workers_close(l);
         attempt_keep_sweep(&l->place);
         spares_clear(l);
         base_leave(l);

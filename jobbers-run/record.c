@@ -101,6 +101,7 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
         if (!f->text) {
                 Str text = {};
                 r = exit_record_encode(record, &text);
+                f->record_len = text.len;
                 /* Over all that stood there: to cut the file would be a transaction of the file system's journal, for every task. */
                 while (r >= 0 && text.len < f->head_len)
                         r = str_append_n(&text, BLANK_LINES, MIN(f->head_len - text.len, sizeof BLANK_LINES - 1));

@@ -9,7 +9,7 @@ typedef struct RecordFile {
         char started[PLACE_KEY_MAX + 16], final[PLACE_KEY_MAX];
         size_t head_len;
         char *text;             /* the encoded record while it is being written */
-        size_t text_len;
+        size_t text_len, record_len;    /* with and without the blank lines at its end */
         bool renamed;
 } RecordFile;
 

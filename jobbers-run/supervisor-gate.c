@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "jobbers-run/environment.h"
+#include "jobbers-run/stay.h"
 #include "jobbers-run/supervisor.h"
 
 /* Waits for GO, at most until `until` (boot). 1: open, 0: time is up, -ECANCELED: not to be run. */
@@ -70,7 +71,7 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
         place_key(&j->task_id, j->attempt, key);
         for (;;) {
                 free(TAKE_PTR(*ret_sentence));
-                r = attempt_dir_make(&s->dir, j->place, key, j->dir_keep, j->parameters_fd, j->user->uid, j->user->gid);
+                r = attempt_dir_make(&s->dir, j->place, key, j->stay ? &j->stay->dir : NULL, j->parameters_fd, j->user->uid, j->user->gid);
                 if (r == -EEXIST)
                         return r;
                 if (r < 0 && !error_passes(r))

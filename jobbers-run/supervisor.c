@@ -8,8 +8,8 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "jobbers-run/notify.h"
 #include "jobbers-run/passed.h"
+#include "jobbers-run/stay.h"
 #include "jobbers-run/supervisor-private.h"
 
 #define KILL_AGAIN (200 * USEC_PER_MSEC)        /* SIGKILL to those who were born meanwhile */
@@ -265,6 +266,17 @@ static void name_set(const Job *job) {
         memcpy(last, name, sizeof last);
 }
 
+/* For another attempt. The lock comes first: when the daemon is told, it may send the next one at once, and be killed. */
+static bool stay(Supervisor *s) {
+        const Job *j = s->job;
+        _cleanup_close_ int lock = place_lock_open(j->place);
+        if (lock < 0 || flock(lock, LOCK_SH | LOCK_NB) < 0 || !uplink_end(&s->uplink, s->file.text, s->file.record_len))
+                return false;
+        j->stay->lock_fd = TAKE_FD(lock);
+        j->stay->channel_fd = TAKE_FD(s->uplink.fd);
+        return true;
+}
+
 bool supervisor_run(const Job *job) {
         Supervisor s = {
                 .job = job,
@@ -317,12 +329,10 @@ bool supervisor_run(const Job *job) {
 
         s.box.driver->cleanup(&s.box);
         attempt_dir_remove(&s.dir);
-        record_file_close(&s.file);
         exit_record_done(&s.record);
         fd_close(s.term_fd);
-        bool reusable = job->idle && s.box.driver->reusable && s.no_children && s.dir.clean && !s.uplink.adopted;
-        if (reusable)
-                atomic_store(job->idle, true);
+        bool stays = job->stay && s.no_children && s.dir.clean && !s.uplink.adopted && stay(&s);
+        record_file_close(&s.file);
         uplink_close(&s.uplink);
-        return reusable;
+        return stays;
 }

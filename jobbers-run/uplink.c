@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/str.h"
+#include "launch/wire.h"
 
 #define NOTES_EVERY (100 * USEC_PER_MSEC)
 #define WORDS_AT_ONCE 16
@@ -114,6 +115,12 @@ void uplink_stopping(Uplink *u, StopReason reason) {
         char text[64];
         int n = snprintf(text, sizeof text, "STOPPING=%s\n", stop_reason_to_string(reason));
         send_text(u, text, (size_t) n);
+}
+
+bool uplink_end(Uplink *u, const char *record, size_t len) {
+        struct iovec parts[2] = { { CHANNEL_END, strlen(CHANNEL_END) }, { (char *) record, len } };
+        struct msghdr m = { .msg_iov = parts, .msg_iovlen = len <= CHANNEL_END_MAX ? 2 : 1 };
+        return u->fd >= 0 && sendmsg(u->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 void uplink_close(Uplink *u) {

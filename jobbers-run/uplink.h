@@ -34,4 +34,6 @@ void uplink_status(Uplink *u, const char *status);
 usec_t uplink_flush(Uplink *u, usec_t now);
 /* STOPPING=, at once. */
 void uplink_stopping(Uplink *u, StopReason reason);
+/* END=, with the record unless that is long: this process goes on to another attempt. False: the daemon was not told. */
+bool uplink_end(Uplink *u, const char *record, size_t len);
 void uplink_close(Uplink *u);

@@ -35,8 +35,19 @@ static int record_dir_open(Launch *l) {
         return l->record_fd;
 }
 
-int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret) {
+int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_t len, ExitRecord *ret) {
         _cleanup_exit_record_ ExitRecord record = {};
+        int r = exit_record_decode(text, len, &record);
+        if (r < 0)
+                return r;
+        if (ulid_cmp(&record.task_id, task_id) != 0 || record.attempt != attempt)
+                return -EBADMSG;
+        *ret = record;
+        record = (ExitRecord) {};
+        return 0;
+}
+
+int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret) {
         _cleanup_free_ char *text = NULL;
         char name[ATTEMPT_NAME_MAX];
         size_t len;
@@ -46,16 +57,7 @@ int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRec
         if (dir < 0)
                 return dir;
         r = fd_read_file_at(dir, attempt_file_name(task_id, attempt, "", name), l->settings->max_result + RECORD_OVERHEAD, &text, &len);
-        if (r < 0)
-                return r;
-        r = exit_record_decode(text, len, &record);
-        if (r < 0)
-                return r;
-        if (ulid_cmp(&record.task_id, task_id) != 0 || record.attempt != attempt)
-                return -EBADMSG;
-        *ret = record;
-        record = (ExitRecord) {};
-        return 0;
+        return r < 0 ? r : record_decode(task_id, attempt, text, len, ret);
 }
 
 /* What cannot be found out counts as yes. */

@@ -35,16 +35,14 @@ LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *dat
         a->id = *id;
         a->number = number;
         a->data = data;
-        a->channel = a->pidfd = -1;
+        a->pidfd = -1;
         link_init(&a->ended_link);
         list_append(&l->attempts, &a->link);
         return a;
 }
 
-/* Sources before descriptors: a process between clone and exec may hold a copy, and epoll would go on reporting it. */
 void attempt_close_channel(LaunchAttempt *a) {
-        a->io = sd_event_source_disable_unref(a->io);
-        a->channel = fd_close(a->channel);
+        a->channel = channel_free(a->channel);
 }
 
 LaunchAttempt *attempt_free(LaunchAttempt *a) {
@@ -75,9 +73,15 @@ void attempt_ended(LaunchAttempt *a, LaunchEnd end) {
 
 /* 0, -EAGAIN; a peer that is gone is 0: the end of the stream tells. */
 static int channel_send(LaunchAttempt *a, const char *line) {
-        if (a->channel < 0 || send(a->channel, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        if (!a->channel || send(a->channel->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
                 return 0;
         return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : 0;
+}
+
+/* What was not read yet stays there; then comes the end of the stream. */
+static void channel_shut(LaunchAttempt *a) {
+        if (a->channel)
+                (void) shutdown(a->channel->fd, SHUT_WR);
 }
 
 static void attempt_go(LaunchAttempt *a) {
@@ -85,7 +89,7 @@ static void attempt_go(LaunchAttempt *a) {
                 return;
         /* The first datagram in a fresh socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
         if (channel_send(a, "GO=1\n") < 0)
-                (void) shutdown(a->channel, SHUT_WR);
+                channel_shut(a);
         a->go = true;
 }
 
@@ -105,7 +109,7 @@ void attempt_send_stop(LaunchAttempt *a) {
 
 /* Nothing was started, and nothing can be before our answer: take the answer back. */
 static void attempt_shut_gate(LaunchAttempt *a) {
-        (void) shutdown(a->channel, SHUT_WR);
+        channel_shut(a);
         a->go = true;
 }
 
@@ -147,7 +151,7 @@ void attempt_refused(LaunchAttempt *a, int error, const char *sentence) {
         a->error = error;
         free(a->sentence);
         a->sentence = strdup(sentence);
-        (void) shutdown(a->channel, SHUT_WR);
+        channel_shut(a);
 }
 
 void attempt_connection_lost(LaunchAttempt *a) {
@@ -224,10 +228,19 @@ static void notes_tell(Notes *notes, LaunchAttempt *a) {
         free(notes->status);
 }
 
-static int on_channel(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        LaunchAttempt *a = userdata;
+/* The supervisor has done it, and waits for another. What it wrote down came along, unless it is long. */
+static void attempt_over(LaunchAttempt *a, const char *record, size_t len) {
+        channel_keep(TAKE_PTR(a->channel));
+        if (len > 0 && record_decode(&a->id, a->number, record, len, &a->record) >= 0)
+                attempt_ended(a, LAUNCH_END_RECORD);
+        else
+                attempt_settle(a, SETTLE_GONE);
+}
+
+void attempt_read(LaunchAttempt *a) {
         Notes notes = { .progress = -1 };
         bool gone = false;
+        int fd = a->channel->fd;
 
         for (unsigned i = 0; i < NOTES_AT_ONCE; i++) {
                 char text[NOTE_MAX + 1];
@@ -243,25 +256,29 @@ static int on_channel(sd_event_source *s, int fd, uint32_t revents, void *userda
                         break;
                 }
                 text[n] = '\0';
+                if (a->state == ATTEMPT_STARTING && a->go && strncmp(text, CHANNEL_END, strlen(CHANNEL_END)) == 0) {
+                        notes_tell(&notes, a);
+                        attempt_over(a, text + strlen(CHANNEL_END), (size_t) n - strlen(CHANNEL_END));
+                        return;
+                }
                 if (a->state == ATTEMPT_HELLO && strncmp(text, "STATE=", 6) == 0)
                         attempt_state_line(a, text);
                 else {
                         a->seen = true;
                         notes_take(&notes, a, text);
                 }
-                if (a->channel < 0)
+                if (!a->channel)
                         break;          /* it was not who it should be */
         }
         notes_tell(&notes, a);
         if (gone)
                 attempt_gone(a);
-        return 0;
 }
 
 int attempt_watch_channel(LaunchAttempt *a, int channel) {
         attempt_close_channel(a);
-        a->channel = channel;
-        return sd_event_add_io(a->launch->event, &a->io, channel, EPOLLIN, on_channel, a);
+        a->channel = channel_new(a, channel);
+        return a->channel ? 0 : -ENOMEM;
 }
 
 /* ── later ── */
@@ -312,37 +329,64 @@ static int parameters_seal(const char *text) {
         return TAKE_FD(fd);
 }
 
-/* Many tasks have the parameters of the one before, above all none: one memory serves them all, since nobody can change it. */
-static int parameters_get(Launch *l, const char *text) {
-        if (l->parameters_fd < 0 || !STREQ(text, l->parameters)) {
-                _cleanup_close_ int fd = parameters_seal(text);
-                if (fd < 0)
-                        return fd;
-                char *copy = strlen(text) <= PARAMETERS_KEPT ? strdup(text) : NULL;
-                if (!copy)
-                        return TAKE_FD(fd);
-                fd_close(l->parameters_fd);
-                free(l->parameters);
-                l->parameters_fd = TAKE_FD(fd);
-                l->parameters = copy;
+/* Many tasks have the parameters of the one before, above all none: one memory serves them all, since nobody can change it. What is not kept for
+ * others is the caller's, in *ret_own. */
+static int parameters_get(Launch *l, const char *text, int *ret_own) {
+        if (l->parameters_fd >= 0 && STREQ(text, l->parameters))
+                return l->parameters_fd;
+        _cleanup_close_ int fd = parameters_seal(text);
+        if (fd < 0)
+                return fd;
+        char *copy = strlen(text) <= PARAMETERS_KEPT ? strdup(text) : NULL;
+        if (!copy)
+                return *ret_own = TAKE_FD(fd);
+        fd_close(l->parameters_fd);
+        free(l->parameters);
+        l->parameters = copy;
+        return l->parameters_fd = TAKE_FD(fd);
+}
+
+/* Down the channel of a supervisor that waits: true when one has it. Should it leave instead of reading it, that is seen as any supervisor's end
+ * before its gate. */
+static bool start_hand_over(LaunchAttempt *a, const LauncherRequest *body, int parameters) {
+        Channel *c;
+        while ((c = channel_take(a->launch))) {
+                if (fd_send(c->fd, body, sizeof *body, &parameters, 1, MSG_DONTWAIT) >= 0)
+                        break;
+                channel_free(c);
         }
-        int fd = fcntl(l->parameters_fd, F_DUPFD_CLOEXEC, 3);
-        return fd < 0 ? -errno : fd;
+        if (!c)
+                return false;
+        c->attempt = a;
+        a->channel = c;
+        a->start_cookie = body->cookie;
+        attempt_placed(a);
+        return true;
+}
+
+/* Through the launcher, which forks. */
+static int start_ask(LaunchAttempt *a, Request *q, int parameters) {
+        int pair[2];
+        q->parameters = fcntl(parameters, F_DUPFD_CLOEXEC, 3);
+        if (q->parameters < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        q->channel = pair[1];
+        int r = attempt_watch_channel(a, pair[0]);
+        if (r < 0)
+                return r;
+        q->attempt = a;
+        a->request = q;
+        launch_request_put(a->launch, q);
+        return 0;
 }
 
 int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret) {
-        _cleanup_close_ int parameters = -1, ours = -1, theirs = -1;
+        _cleanup_close_ int own = -1;
         const Definition *d = start->definition;
-        int pair[2], r;
 
-        parameters = parameters_get(l, start->parameters ? start->parameters : "{}");
+        int parameters = parameters_get(l, start->parameters ? start->parameters : "{}", &own);
         if (parameters < 0)
                 return parameters;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return -errno;
-        ours = pair[0];
-        theirs = pair[1];
-
         LaunchAttempt *a = attempt_new(l, start->task_id, start->attempt, attempt_data);
         if (!a)
                 return -ENOMEM;
@@ -351,23 +395,23 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
                 attempt_free(a);
                 return -ENOMEM;
         }
-        q->attempt = a;
-        a->request = q;
         a->committed = start->committed;
-        r = attempt_watch_channel(a, TAKE_FD(ours));
-        if (r < 0) {
-                attempt_free(a);
-                return r;
-        }
         q->body.retry_attempt = start->retry_attempt;
         snprintf(q->body.name, sizeof q->body.name, "%s", d->name);
         snprintf(q->body.queue, sizeof q->body.queue, "%s", start->queue);
         q->body.version = d->version;
         q->body.definition_hash = d->hash;
         q->launcher = d->launcher;
-        q->parameters = TAKE_FD(parameters);
-        q->channel = TAKE_FD(theirs);
-        launch_request_put(l, q);
+        if (!launch_uses_scope(l, d->launcher) && start_hand_over(a, &q->body, parameters))
+                launch_request_free(q);
+        else {
+                int r = start_ask(a, q, parameters);
+                if (r < 0) {
+                        launch_request_free(q);
+                        attempt_free(a);
+                        return r;
+                }
+        }
         *ret = a;
         return 0;
 }

@@ -2,7 +2,8 @@
  *
  *   launch.c    the connection to the launcher: hello, requests, replies, the list of outcomes to be told
  *   spawn.c     the launcher as a child of the daemon
- *   attempt.c   a living attempt: its channel
+ *   attempt.c   a living attempt: what comes and goes through its channel
+ *   channel.c   channels themselves, and the supervisors that wait for another attempt
  *   adopt.c     who is there, and what became of whom (EVIDENCE in wire.h)
  *   sweep.c     what nobody waits for any more */
 #pragma once
@@ -20,6 +21,17 @@ typedef struct Request {
         LauncherKind launcher;          /* start: of its definition */
 } Request;
 
+/* A connection to a supervisor. It outlives the attempt when the supervisor takes another one. */
+typedef struct Channel {
+        Launch *launch;
+        LaunchAttempt *attempt;         /* NULL: idle, and in Launch.idle */
+        int fd;
+        sd_event_source *io;
+        Link link;
+        unsigned reloads;               /* Launch.reloads_asked at its birth */
+        usec_t idle_since;              /* boot */
+} Channel;
+
 struct Launch {
         const Settings *settings;
         bool is_child;                  /* the launcher is our child; else the packaged service */
@@ -34,6 +46,10 @@ struct Launch {
         bool ready, dead, wants_out;
         bool hello_new, reloaded_new;   /* the loop has not been told yet */
         unsigned reloads;               /* asked for and not answered */
+        unsigned reloads_asked;         /* ever: supervisors know the definitions of their birth */
+        Link idle;                      /* of Channel */
+        size_t n_idle;
+        sd_event_source *retire;
         uint32_t flags, last_cookie;
         Link queue, sent;               /* of Request */
         Link attempts;                  /* LaunchAttempt.link */
@@ -62,8 +78,9 @@ struct LaunchAttempt {
         void *data;
         AttemptState state;
         pid_t pid;                      /* supervisor's, 0 unknown */
-        int channel, pidfd;
-        sd_event_source *io, *pidfd_io, *timer;
+        Channel *channel;               /* NULL without */
+        int pidfd;
+        sd_event_source *pidfd_io, *timer;
         usec_t retry_delay;
         Request *request;               /* start: while it is queued; kill: until it is answered */
         uint32_t start_cookie;          /* 0: not sent */
@@ -101,12 +118,21 @@ void attempt_placed(LaunchAttempt *a);
 void attempt_refused(LaunchAttempt *a, int error, const char *sentence);
 void attempt_connection_lost(LaunchAttempt *a);         /* to the launcher */
 int attempt_watch_channel(LaunchAttempt *a, int channel);       /* takes it */
+void attempt_read(LaunchAttempt *a);                    /* what has come through its channel */
 void attempt_close_channel(LaunchAttempt *a);
 void attempt_retry(LaunchAttempt *a, usec_t first_delay);       /* attempt_on_timer later; twice as long each time, at most 10 s */
 void attempt_send_stop(LaunchAttempt *a);
 void attempt_killed(LaunchAttempt *a, int result, const char *text);
 
+/* channel.c */
+Channel *channel_new(LaunchAttempt *a, int fd);         /* watched; takes fd; NULL: not enough memory */
+Channel *channel_free(Channel *c);                      /* returns NULL */
+void channel_keep(Channel *c);                          /* its attempt is over, its supervisor waits for another; takes it */
+Channel *channel_take(Launch *l);                       /* one whose supervisor waits; NULL without */
+void channels_clear(Launch *l);                         /* all who wait may leave */
+
 /* adopt.c */
+int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_t len, ExitRecord *ret);
 void attempt_gone(LaunchAttempt *a);                    /* its channel has ended */
 typedef enum SettleAfter { SETTLE_FIND, SETTLE_GONE, SETTLE_KILLED } SettleAfter;
 void attempt_settle(LaunchAttempt *a, SettleAfter after);       /* who is there, what is on disk */

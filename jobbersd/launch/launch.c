@@ -238,6 +238,7 @@ static void launch_lost(Launch *l) {
                 link_remove(last);
                 list_append(l->queue.next, last);
         }
+        channels_clear(l);              /* they know the definitions of that launcher */
         LIST_FOREACH(i, &l->attempts)
                 attempt_connection_lost(CONTAINER_OF(i, LaunchAttempt, link));
 
@@ -364,6 +365,7 @@ static Launch *launch_alloc(const Settings *settings) {
         link_init(&l->sent);
         link_init(&l->attempts);
         link_init(&l->ended);
+        link_init(&l->idle);
         return l;
 }
 
@@ -426,9 +428,11 @@ void launch_free(Launch *l) {
                 launch_request_free(CONTAINER_OF(l->queue.next, Request, link));
         while (!list_empty(&l->sent))
                 launch_request_free(CONTAINER_OF(l->sent.next, Request, link));
+        channels_clear(l);
         sd_event_source_disable_unref(l->io);
         sd_event_source_disable_unref(l->child_io);
         sd_event_source_disable_unref(l->timer);
+        sd_event_source_disable_unref(l->retire);
         sd_event_source_disable_unref(l->defer);
         sd_event_unref(l->event);
         fd_close(l->sock);
@@ -473,6 +477,8 @@ int launch_reload(Launch *l) {
         if (!q)
                 return -ENOMEM;
         l->reloads++;
+        l->reloads_asked++;
+        channels_clear(l);
         if (l->ready) {
                 launch_request_put(l, q);
                 return 0;

@@ -15,10 +15,13 @@
  *   daemon → supervisor   GO=1                     opens the gate
  *                         STOP=cancelled|shutdown  begin the kill sequence (repeats are harmless; the first reason stays)
  *                         HELLO=1                  ask for the state line (control connections only)
+ *                         a LauncherRequest `start` with the parameters' descriptor: the next attempt, after END
  *   supervisor → daemon   STATE=running|ending TASK=ID ATTEMPT=n PID=supervisor STARTTIME=ticks  answer to HELLO. (Not the boot id: who
  *                                                  answers is of this boot, and in a container the two may be shown different ones.)
  *                         BEAT=wall µs, STATUS=text, PROGRESS=n        as they come, at most ten datagrams a second
  *                         STOPPING=timeout|stalled                     its own reason, before the first signal
+ *                         END=1, then the exit record if it fits in the datagram: the attempt is over, the record is on disk, nothing of
+ *                                                  it is left, and this supervisor takes another attempt
  *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is on disk (see the evidence below).
  *   End of stream, seen by the supervisor before GO: it exits without running anything and leaves no trace. After GO: it goes on alone,
  *   and from then on makes its record durable with fsync. A newer control connection replaces the older one.
@@ -42,6 +45,7 @@
  *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens record_dir anew for each
  *     connection and holds flock(LOCK_EX) on it; supervisors inherit that descriptor and close it once ID.n.started exists (or they
  *     leave); the launcher closes its copy at the end of the connection, after the requests that were in it. Getting the lock is the proof.
+ *     It then makes it a shared one, and a supervisor that waits for another attempt has a shared lock of its own.
  *   - ID.n.started is created with O_EXCL: who finds it there leaves everything as it is and exits. The daemon then asks `control`.
  *   - a refusal of `start` is sent before the launcher closes its copy of the channel's end.
  *
@@ -51,7 +55,10 @@
 
 #include "base/ulid.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
+
+#define CHANNEL_END "END=1\n"
+#define CHANNEL_END_MAX 8192            /* with its record: well below what a datagram may be */
 
 typedef enum LauncherVerb {
         LAUNCHER_HELLO,         /* reply only */

@@ -24,7 +24,7 @@ CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
 REQUEST = struct.Struct('=II16sII65s65s2xIQi4x4Q')
 REPLY = struct.Struct('=IIiIIi256s')
-HELLO, START, SIGNAL, KILL, FORGET, SLICE = range(6)
+HELLO, START, SIGNAL, KILL, FORGET, SLICE, RELOAD = range(7)
 HOLDS_SCOPE, HOLDS_CGROUP, HOLDS_PIDNS, HOLDS_TREE, HAS_MEMORY, HAS_JOURNAL, HAS_SCOPES, HAS_CPU, HAS_IO, HAS_PIDS = (1 << i for i in range(10))
 assert REQUEST.size == 216 and REPLY.size == 280
 
@@ -105,6 +105,7 @@ class Attempt:
         self.record_path = os.path.join(launcher.record_dir, self.key)
         self.channel = None
         self.notes = []
+        self.over = None                # what came with END, when the supervisor waits for another attempt
 
     def say(self, text):
         self.channel.send(text.encode())
@@ -119,18 +120,21 @@ class Attempt:
             assert self.read(deadline - time.monotonic()), f'the channel ended without {key}: {self.notes}'
 
     def read(self, patience=PATIENCE):
-        """One datagram; False at the end of the stream."""
+        """One datagram; False at the end of the stream, or of the attempt."""
         assert select.select([self.channel], [], [], max(patience, 0))[0], f'nothing came through the channel of {self.key}: {self.launcher.log()}'
         try:
             data = self.channel.recv(65536)
         except ConnectionResetError:
             data = b''
+        if data.startswith(b'END=1\n'):
+            self.over = data[6:]
+            return False
         for line in data.decode().splitlines():
             self.notes.append(tuple(line.split('=', 1)))
         return bool(data)
 
     def end(self, patience=PATIENCE):
-        """Waits for the supervisor's end. The record, or None."""
+        """Waits for the end of the attempt. The record, or None."""
         deadline = time.monotonic() + patience
         while self.read(deadline - time.monotonic()):
             pass
@@ -248,7 +252,7 @@ class Launcher:
         self.sock = ours
         if wait_hello:
             self.hello = self.reply()
-            assert self.hello.verb == HELLO and self.hello.version == 2
+            assert self.hello.verb == HELLO and self.hello.version == 3
             assert self.hello.flags & 15 == self.expected, (self.hello.flags, self.log())
             assert self.hello.pid == self.process.pid
         return self
@@ -276,18 +280,25 @@ class Launcher:
         assert (r.verb, r.cookie) == (verb, cookie)
         return r
 
-    def run(self, name, parameters='{}', attempt=1, raw=None, go=True, version=0, retry=0, queue='default', hash=None):
-        """Sends a start; the attempt."""
+    def run(self, name, parameters='{}', attempt=1, raw=None, go=True, version=0, retry=0, queue='default', hash=None, after=None):
+        """Sends a start, to the launcher or to the supervisor that has done the attempt `after`; the attempt."""
         a = Attempt(self, raw or b'\x01' + os.urandom(15), attempt)
-        a.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if go:
-            a.say('GO=1\n')
+        hash = self.hashes[name, version] if hash is None else hash
         memory = os.memfd_create('parameters')
         os.write(memory, parameters.encode())
-        self.request(START, a, fds=[memory, theirs.fileno()], retry=retry, name=name, queue=queue, version=version,
-                     hash=self.hashes[name, version] if hash is None else hash)
+        if after:
+            a.channel, after.channel = after.channel, None
+            data = REQUEST.pack(START, 0, a.raw, attempt, retry, name.encode(), queue.encode(), version, hash, 0, 0, 0, 0, 0)
+            socket.send_fds(a.channel, [data], [memory])
+            if go:
+                a.say('GO=1\n')
+        else:
+            a.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            if go:
+                a.say('GO=1\n')
+            self.request(START, a, fds=[memory, theirs.fileno()], retry=retry, name=name, queue=queue, version=version, hash=hash)
+            theirs.close()
         os.close(memory)
-        theirs.close()
         self.attempts.append(a)
         return a
 

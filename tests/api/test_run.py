@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from run_harness import (CROCKFORD, FORGET, HOLDERS, HOLDS_CGROUP, KILL, RUN, SIGNAL, SLICE, START, Launcher, alive, children, until)
+from run_harness import (CROCKFORD, FORGET, HOLDERS, HOLDS_CGROUP, KILL, RELOAD, RUN, SIGNAL, SLICE, START, Launcher, alive, children, until)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='drives a launcher that is root')
 EVERY = list(HOLDERS)
@@ -819,6 +819,8 @@ def test_many_at_once(anywhere):
     anywhere.start()
     attempts = [anywhere.run('ok') for _ in range(60)]
     assert [a.end()['EXIT_STATUS'] for a in attempts] == ['0'] * 60
+    for a in attempts:
+        a.channel.close()
     until(lambda: os.listdir(anywhere.attempt_dir) == [], 'all directories are removed')
 
 
@@ -833,10 +835,12 @@ def test_a_supervisor_takes_another_attempt(launcher):
     launcher.define('other', PROBE, User='daemon', UMask='0077', WorkingDirectory='/usr', MaxHeartbeatIntervalSec='1min', Environment='A=1',
                     more='[Resources]\nLimitNOFILE=100:200\n')
     launcher.start()
-    first = json.loads(launcher.run('probe').end()['result'])
+    a = launcher.run('probe')
+    first = json.loads(a.end()['result'])
     pids = supervisors(launcher)
-    other = json.loads(launcher.run('other', '{"x": 1}', attempt=3).end()['result'])
-    again = json.loads(launcher.run('probe').end()['result'])
+    b = launcher.run('other', '{"x": 1}', attempt=3, after=a)
+    other = json.loads(b.end()['result'])
+    again = json.loads(launcher.run('probe', after=b).end()['result'])
     assert supervisors(launcher) == pids and len(pids) == 1
     assert other['uid'][0] == pwd.getpwnam('daemon').pw_uid and other['cwd'] == '/usr' and other['nofile'] == [100, 200]
     assert 'A=1' in other['env'] and other['parameters'] == '{"x": 1}'
@@ -847,18 +851,108 @@ def test_a_supervisor_takes_another_attempt(launcher):
     assert same(first) == same(again), 'nothing is left of the attempt between'
 
 
+def test_the_record_comes_with_the_end(launcher):
+    launcher.define('small', 'printf hello >$JOBBERS_RESULT')
+    launcher.define('large', 'head -c 20000 /dev/zero | tr "\\0" x >$JOBBERS_RESULT')
+    launcher.start()
+    a = launcher.run('small')
+    record = a.end()
+    with open(a.record_path, 'rb') as f:
+        assert f.read().rstrip(b'\n') == a.over.rstrip(b'\n') and record['result'] == b'hello'
+    b = launcher.run('large', after=a)
+    assert len(b.end()['result']) == 20000 and b.over == b'', 'it is only on disk'
+
+
+def test_words_to_the_attempt_before_are_not_for_the_next(launcher):
+    launcher.define('ok', 'exit 0')
+    a = launcher.start().run('ok')
+    a.end()
+    a.say('STOP=cancelled\n')
+    a.say('x' * 216)                            # as long as an order
+    b = launcher.run('ok', after=a)
+    assert b.end()['END_REASON'] == 'exit'
+
+
+def leaves(launcher, a):
+    """It ran nothing, left nothing, and ended."""
+    assert a.end() is None and a.over is None and a.traces() == []
+    until(lambda: supervisors(launcher) == [], 'its end')
+
+
+@pytest.mark.parametrize('order', [{'hash': 1}, {'attempt': 0}, {'name': 'two', 'hash': None}, {'queue': '../x'}, {'parameters': '{"a": "' + 70000 * 'x' + '"}'}])
+def test_orders_that_are_not_taken(make, order):
+    """They are the launcher's to refuse, with a sentence: a supervisor that waits leaves, and nothing of it is run."""
+    launcher = make(flags=('--max-parameters=65536',))
+    launcher.define('ok', 'echo ran >@BOX@')
+    launcher.define('two', 'exit 0')
+    a = launcher.start().run('ok')
+    a.end()
+    assert launcher.line() == 'ran'
+    hashes = dict(launcher.hashes)
+    if order.pop('hash', 0) is None:
+        launcher.hashes['two', 0] = hashes['ok', 0]
+    elif order == {}:
+        order = {'hash': 1}
+    leaves(launcher, launcher.run(order.pop('name', 'ok'), after=a, **order))
+    launcher.hashes = hashes
+    assert launcher.run('ok').end()['EXIT_STATUS'] == '0' and launcher.line() == 'ran'
+
+
+def test_definitions_that_were_read_again(launcher):
+    """A supervisor knows those of its birth, one that an administrator has removed since among them."""
+    launcher.define('ok', 'echo ran >@BOX@')
+    a = launcher.start().run('ok')
+    a.end()
+    assert launcher.line() == 'ran'
+    os.unlink(os.path.join(launcher.tasks, 'ok-0.task'))
+    assert launcher.ask(RELOAD).result == 0
+    leaves(launcher, launcher.run('ok', after=a))
+
+
+def test_an_order_on_its_way_holds_the_next_daemon_back(launcher):
+    """A daemon was killed just after it sent a start down a channel: the next one is greeted when that has come to something, or to nothing."""
+    launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
+    launcher.define('ok', 'exit 0')
+    service = Listening(launcher)
+    service.connect()
+    a, b = launcher.run('ok'), launcher.run('ok')
+    a.end(), b.end()
+    workers = supervisors(launcher)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    c = launcher.run('long', after=a)
+    d = launcher.run('long', after=b, go=False)
+    second = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    second.connect(service.path)
+    c.channel.close(), d.channel.close(), launcher.sock.close()
+    launcher.sock = second
+    import select
+    assert not select.select([second], [], [], 0.3)[0], 'they may still begin'
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    assert launcher.reply().verb == 0
+    assert c.started_exists and d.traces() == []
+    assert launcher.line() == 'up'
+    c.supervisor()
+    c.say('STOP=cancelled\n')
+    assert c.end()['END_REASON'] == 'cancelled'
+    service.close()
+
+
 def test_failures_do_not_spoil_a_supervisor(launcher):
     launcher.define('gone', 'exit 0')
     launcher.define('ok', 'echo text; exit 0')
     launcher.define('slow', 'echo up >@BOX@; exec sleep 1000', TimeoutSec='200ms')
     launcher.start()
     os.unlink(os.path.join(launcher.tmp, 'gone-0.sh'))
-    assert launcher.run('gone').end()['EXIT_STATUS'] == '203'
+    gone = launcher.run('gone')
+    assert gone.end()['EXIT_STATUS'] == '203'
     pids = supervisors(launcher)
-    a = launcher.run('ok')
+    a = launcher.run('ok', after=gone)
     assert a.end()['EXIT_STATUS'] == '0' and 'ERROR' not in a.record() and a.log() == b'text\n'
-    assert launcher.run('slow').end()['END_REASON'] == 'timeout'
-    assert launcher.run('ok').end()['END_REASON'] == 'exit'
+    slow = launcher.run('slow', after=a)
+    assert slow.end()['END_REASON'] == 'timeout'
+    assert launcher.run('ok', after=slow).end()['END_REASON'] == 'exit'
     assert supervisors(launcher) == pids
 
 
@@ -911,11 +1005,13 @@ def test_idle_supervisors_end_with_the_launcher(launcher):
     assert not any(alive(p) for p in pids)
 
 
-def test_idle_supervisors_do_not_stay(launcher):
+def test_an_idle_supervisor_leaves_with_its_channel(launcher):
     launcher.define('ok', 'exit 0')
-    launcher.start().run('ok').end()
+    a = launcher.start().run('ok')
+    a.end()
     assert supervisors(launcher)
-    until(lambda: supervisors(launcher) == [], 'they go when there is nothing to do', 30)
+    a.channel.close()
+    until(lambda: supervisors(launcher) == [] and os.listdir(launcher.attempt_dir) == [], 'its end')
 
 
 # ── a full disk ──
@@ -1028,7 +1124,8 @@ def test_listening(launcher):
     launcher.define('long', 'echo up >@BOX@; exec sleep 1000')
     service = Listening(launcher)
     assert service.connect().verb == 0
-    assert launcher.run('ok').end()['EXIT_STATUS'] == '0'
+    idle = launcher.run('ok')
+    assert idle.end()['EXIT_STATUS'] == '0'
     a = launcher.run('long')
     assert launcher.line() == 'up'
     # the next daemon waits until this one is gone
@@ -1038,6 +1135,7 @@ def test_listening(launcher):
     second.connect(service.path)
     assert not select.select([second], [], [], 0.3)[0]
     a.channel.close()
+    idle.channel.close()
     first.close()
     launcher.sock = second
     assert launcher.reply().verb == 0

@@ -96,19 +96,17 @@ def target(world, role):
     """(pid to attach to, whether its next child is meant)"""
     if role == 'daemon':
         return world.pid(), False
-    if role == 'launcher':
-        return world.d.launcher_pid(), False
     if role == 'reused':
         watch(world, world.submit('short'))
         idle = world.supervisors()
         assert idle, 'no supervisor waits for another attempt'
         return idle[0], False
-    # none that waits must take what is meant for a new one
+    # none that waits must take what is meant for the launcher, or for a new one
     for pid in world.supervisors():
         os.kill(pid, signal.SIGKILL)
         world.fault('supervisor')
     until(lambda: not world.supervisors(), 'those that waited are gone')
-    return world.d.launcher_pid(), True
+    return world.d.launcher_pid(), role == 'supervisor'
 
 
 def ended_itself(world, error, struck, where):

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='attaching to the laun
 SEED = int.from_bytes(os.urandom(4), 'big')
 
 
-@pytest.mark.parametrize('role, step', [('daemon', 20), ('launcher', 8), ('supervisor', 20), ('reused', 20)])
+@pytest.mark.parametrize('role, step', [('daemon', 20), ('launcher', 3), ('supervisor', 20), ('reused', 20)])
 def test_kill_at_calls(role, step):
     found, numbers = campaign_call.kills(100, SEED, roles=(role,), scenes=('short',), step=step)
     assert not found, f'seed {SEED}\n{show(found)}'

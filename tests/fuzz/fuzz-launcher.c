@@ -66,12 +66,11 @@ static void setup(void) {
                                 .record_dir = fuzz_dir_in("records"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
                                 .instance = (char *) "fuzz" };
         launcher = (Launcher) { .settings = &settings, .daemon = self, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .driver = &containment_tree,
-                                .listen_fd = -1, .conn_fd = -1, .lock_fd = -1 };
+                                .listen_fd = -1, .conn_fd = -1, .lock_fd = -1, .stay_fd = -1, .stay_read_fd = -1 };
         link_init(&launcher.kills);
-        link_init(&launcher.workers);
         link_init(&launcher.supervisors);
         must(place_open(&launcher.place, &settings, &self) >= 0);
-        must(sd_event_new(&launcher.event) >= 0 && pool_open(&launcher) >= 0);
+        must(sd_event_new(&launcher.event) >= 0 && spares_open(&launcher) >= 0);
         launcher.definitions = definition_set_new();
         launcher.findings = map_new();
         must(launcher.definitions && launcher.findings && launcher_load_definitions(&launcher) >= 0);

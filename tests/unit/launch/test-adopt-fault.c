@@ -58,7 +58,7 @@ static void cannot_be_watched(void **state) {
         injected.add_io = (Injection) { 1, ENOMEM };
         LaunchAttempt *a = adopt(f, false);
         assert_int_equal(a->state, ATTEMPT_WAIT_RETRY);
-        assert_int_equal(a->channel, -1);
+        assert_null(a->channel);
         assert_int_equal(a->pidfd, -1);
         (void) kill(s.pid, SIGKILL);
         assert_int_equal(waitpid(s.pid, NULL, 0), s.pid);

@@ -135,7 +135,7 @@ static void refusal_is_read_before_the_end_counts(void **state) {
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         LaunchAttempt *a = start(f);
         assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
-        assert_true(sd_event_source_set_priority(a->io, SD_EVENT_PRIORITY_IMPORTANT) >= 0);
+        assert_true(sd_event_source_set_priority(a->channel->io, SD_EVENT_PRIORITY_IMPORTANT) >= 0);
         peer_reply(f, LAUNCHER_START, q.cookie, -EACCES, "the executable is not root's");
         fd_close(parameters);
         fd_close(channel);

@@ -1,0 +1,94 @@
+/* launcher-worker.c: what a supervisor does after its attempt, if that left nothing in it (supervisor.h): it waits for another, which the daemon
+ * sends down the channel of the last one. A fork costs as much as all else that a supervisor does for a tiny task, and the launcher need not be
+ * woken. It checks a start as the launcher would, and leaves when there is anything to say about it: the daemon then asks the launcher.
+ *
+ * It knows the definitions of its birth. So the launcher holds the writing end of a pipe, which all who wait look at first: when the definitions
+ * are read again, or the launcher ends, they leave. A daemon lets go those whom it has no use for by the end of their channels. */
+#include "jobbers-run/launcher-private.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "jobbers-run/supervisor.h"
+
+#define GOODBYE_MS 200
+
+/* ── in the launcher ── */
+
+void workers_dismiss(Launcher *l) {
+        l->stay_fd = fd_close(l->stay_fd);
+        l->stay_read_fd = fd_close(l->stay_read_fd);
+        int pair[2];
+        if (pipe2(pair, O_CLOEXEC) < 0) {
+                log_warning_errno(-errno, "cannot make a pipe: supervisors are not used again");
+                return;
+        }
+        l->stay_read_fd = pair[0];
+        l->stay_fd = pair[1];
+}
+
+void workers_close_fds(Launcher *l) {
+        l->stay_fd = fd_close(l->stay_fd);
+}
+
+/* They have nothing to do but to end: a stop of the daemon is to leave no process behind. Each has a shared lock. */
+void workers_close(Launcher *l) {
+        l->stay_fd = fd_close(l->stay_fd);
+        l->stay_read_fd = fd_close(l->stay_read_fd);
+        _cleanup_close_ int lock = place_lock_open(&l->place);
+        usec_t until = clock_boot() + GOODBYE_MS * USEC_PER_MSEC;
+        while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && clock_boot() < until)
+                (void) poll(NULL, 0, 2);
+}
+
+/* ── in the fork ── */
+
+/* The next order; what else comes was meant for the attempt before. -errno: leave. */
+static int order_wait(Launcher *l, int channel, LauncherRequest *ret, int *ret_parameters) {
+        for (;;) {
+                struct pollfd p[2] = { { .fd = channel, .events = POLLIN }, { .fd = l->stay_read_fd } };
+                int fds[FD_PASS_MAX];
+                size_t n_fds = 0;
+                if (poll(p, 2, -1) < 0 && errno != EINTR)
+                        return -errno;
+                if (p[1].revents)
+                        return -ESTALE;
+                if (!p[0].revents)
+                        continue;
+                ssize_t n = fd_recv(channel, ret, sizeof *ret, fds, &n_fds, MSG_DONTWAIT);
+                if (n == sizeof *ret && n_fds == 1) {
+                        *ret_parameters = fds[0];
+                        return 0;
+                }
+                for (size_t i = 0; i < n_fds; i++)
+                        fd_close(fds[i]);
+                if (n <= 0 && n != -EAGAIN && n != -ECONNRESET && n != -EMSGSIZE)
+                        return n < 0 ? (int) n : -EPIPE;
+        }
+}
+
+void worker_run(Launcher *l, Stay *stay) {
+        for (;;) {
+                _cleanup_close_ int parameters = -1;
+                _cleanup_free_ char *sentence = NULL;
+                LauncherRequest q;
+                const char *why;
+                Start start;
+                Job job;
+
+                /* The lock stays with us to the last: that it is free is the news that we are gone. */
+                if (order_wait(l, stay->channel_fd, &q, &parameters) < 0 || q.verb != LAUNCHER_START || !launcher_request_is_valid(&q) ||
+                    launcher_check_start(l, &q, parameters, true, &start, &why, &sentence) < 0 || start.scope)
+                        return;
+                launcher_job(l, &q, &start, TAKE_FD(parameters), TAKE_FD(stay->channel_fd), TAKE_FD(stay->lock_fd), &job);
+                job.spare = spare_take(l);
+                job.stay = stay;
+                if (!supervisor_run(&job))
+                        return;
+        }
+}

@@ -1,0 +1,13 @@
+/* stay.h: what a supervisor keeps from one attempt for its next, where its containment allows that. */
+#pragma once
+
+#include "jobbers-run/attempt-dir.h"
+#include "jobbers-run/cgroup-keep.h"
+
+typedef struct Stay {
+        int channel_fd, lock_fd;        /* while it waits: where the next attempt comes from, and a shared lock (wire.h, ORDER); else -1 */
+        CgroupKeep cgroup;
+        AttemptKeep dir;
+} Stay;
+
+#define STAY_INIT ((Stay) { .channel_fd = -1, .lock_fd = -1, .cgroup = CGROUP_KEEP_INIT, .dir = ATTEMPT_KEEP_INIT })
