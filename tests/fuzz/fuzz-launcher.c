@@ -1,5 +1,6 @@
 /* fuzz-launcher.c: what a daemon that has been taken over could send to the root side: any datagrams, with any descriptors, to the launcher's own
- * reader, and any words to a supervisor's channel. Nothing is forked here; everything before and beside that is the real thing.
+ * reader, and any words to a supervisor's channel. Nothing is forked here, and nobody looked for in /proc; everything before and beside that is the
+ * real thing.
  *
  * An input is a row of datagrams: a byte of flags (what is filled in rightly, how many descriptors of which kind), a byte of length, and as many
  * bytes over the request. Every request of the right size is answered exactly once, a start and one with the cookie 0 at most once. */
@@ -65,7 +66,7 @@ static void setup(void) {
         settings = (Settings) { .user_mode = true, .state_dir = fuzz_dir, .task_dirs = task_dirs, .libexec_dir = (char *) "/bin", .max_parameters = 1024,
                                 .record_dir = fuzz_dir_in("records"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
                                 .instance = (char *) "fuzz" };
-        launcher = (Launcher) { .settings = &settings, .daemon = self, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .driver = &containment_tree,
+        launcher = (Launcher) { .settings = &settings, .daemon = self, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .driver = &containment_pidns,
                                 .listen_fd = -1, .conn_fd = -1, .lock_fd = -1, .stay_fd = -1, .stay_read_fd = -1 };
         link_init(&launcher.kills);
         link_init(&launcher.supervisors);
