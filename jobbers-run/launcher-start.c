@@ -142,6 +142,7 @@ int launcher_check_start(Launcher *l, const LauncherRequest *q, int parameters_f
         r = executable_check(l, ret->definition, ret_sentence);
         if (r < 0)
                 return r;
+        free(TAKE_PTR(*ret_sentence));
         ret->scope = use_scope(l, ret->definition);
         if (ret->scope && !worker) {
                 r = launcher_scopes_check(l);

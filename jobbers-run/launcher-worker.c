@@ -40,6 +40,7 @@ void workers_close_fds(Launcher *l) {
 void workers_close(Launcher *l) {
         l->stay_fd = fd_close(l->stay_fd);
         l->stay_read_fd = fd_close(l->stay_read_fd);
+        l->lock_fd = fd_close(l->lock_fd);
         _cleanup_close_ int lock = place_lock_open(&l->place);
         usec_t until = clock_boot() + GOODBYE_MS * USEC_PER_MSEC;
         while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && clock_boot() < until)
@@ -67,6 +68,9 @@ static int order_wait(Launcher *l, int channel, LauncherRequest *ret, int *ret_p
                 }
                 for (size_t i = 0; i < n_fds; i++)
                         fd_close(fds[i]);
+                /* No word is as long as that: its descriptor was lost on the way. */
+                if (n == sizeof *ret)
+                        return -EPROTO;
                 if (n <= 0 && n != -EAGAIN && n != -ECONNRESET && n != -EMSGSIZE)
                         return n < 0 ? (int) n : -EPIPE;
         }

@@ -76,6 +76,7 @@ typedef struct Run {
         char *end_sentence;
         ExitRecord record;              /* with LAUNCH_END_RECORD */
         bool forget;                    /* nothing of it is needed on disk any more, once committed */
+        bool restarts;                  /* and the same attempt will be started again */
 } Run;
 
 typedef struct FinalTask {

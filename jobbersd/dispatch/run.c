@@ -259,7 +259,7 @@ static int run_settle_not_started(Engine *e, Run *run) {
         if (r < 0)
                 return r;
         run_hold_lane(e, run);
-        run->forget = true;
+        run->forget = run->restarts = true;
         return engine_spoil(e, store_attempt_remove(e->store, run->task.seq, attempt));
 }
 
@@ -460,7 +460,7 @@ void run_effects_settled(Engine *e) {
         LIST_FOREACH(l, &e->settled) {
                 Run *run = CONTAINER_OF(l, Run, link);
                 if (run->forget) {
-                        int r = launch_forget(e->launch, &run->task.id, run->attempt.attempt);
+                        int r = launch_forget(e->launch, &run->task.id, run->attempt.attempt, run->restarts);
                         if (r < 0 && r != -ENOENT) {
                                 LogTask about = run_about(run);
                                 log_task(&about, LOG_WARNING, r, "cannot have the attempt's exit record removed");
@@ -483,7 +483,7 @@ int run_rollback(Engine *e) {
         LIST_FOREACH(l, &e->settled) {
                 Run *run = CONTAINER_OF(l, Run, link);
                 run->state = RUN_ENDED;
-                run->forget = false;
+                run->forget = run->restarts = false;
                 link_remove(l);
                 list_append(&e->ended, l);
                 int r = run_map(e, run);

@@ -253,7 +253,7 @@ void attempt_settle(LaunchAttempt *a, SettleAfter after) {
                 a->state = ATTEMPT_WAIT_HELLO;
         else if (a->damaged || attempt_may_have_run(a))
                 attempt_kill(a);
-        else
+        else if (a->error < 0 || !attempt_ask_again(a))
                 attempt_ended(a, a->error < 0 ? LAUNCH_END_REFUSED : LAUNCH_END_NOT_STARTED);
 }
 

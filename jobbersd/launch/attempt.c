@@ -1,8 +1,8 @@
 /* attempt.c: one living attempt, as the daemon holds it: a channel to its supervisor.
  *
- * The daemon's end is watched in the loop; what comes is notes, what goes is GO and STOP. The end of the stream is the only news that
- * ends an attempt: refusals and lost connections close our direction and wait for it like everything else, so that there is one way
- * out, and nothing is told before the supervisor is really gone. */
+ * The daemon's end is watched in the loop; what comes is notes, what goes is GO and STOP. Two kinds of news end an attempt: END, after which its
+ * supervisor waits for another, and the end of the stream. Refusals and lost connections close our direction and wait for the latter like
+ * everything else, so nothing is told before the supervisor is really done with it. */
 #include "launch/launch-private.h"
 
 #include <fcntl.h>
@@ -49,6 +49,7 @@ LaunchAttempt *attempt_free(LaunchAttempt *a) {
         if (!a)
                 return NULL;
         launch_request_free(a->request);
+        launch_request_free(a->again);
         link_remove(&a->link);
         link_remove(&a->ended_link);
         attempt_close_channel(a);
@@ -87,7 +88,7 @@ static void channel_shut(LaunchAttempt *a) {
 static void attempt_go(LaunchAttempt *a) {
         if (a->go || !a->placed || !a->committed || a->state != ATTEMPT_STARTING)
                 return;
-        /* The first datagram in a fresh socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
+        /* Next to nothing is in that socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
         if (channel_send(a, "GO=1\n") < 0)
                 channel_shut(a);
         a->go = true;
@@ -109,6 +110,7 @@ void attempt_send_stop(LaunchAttempt *a) {
 
 /* Nothing was started, and nothing can be before our answer: take the answer back. */
 static void attempt_shut_gate(LaunchAttempt *a) {
+        a->again = launch_request_free(a->again);
         channel_shut(a);
         a->go = true;
 }
@@ -118,6 +120,7 @@ int launch_stop(LaunchAttempt *a, StopReason reason) {
                 return -EINVAL;
         switch (a->state) {
         case ATTEMPT_STARTING:
+                a->again = launch_request_free(a->again);
                 if (a->request) {
                         a->request = launch_request_free(a->request);
                         attempt_ended(a, LAUNCH_END_NOT_STARTED);
@@ -265,6 +268,7 @@ void attempt_read(LaunchAttempt *a) {
                         attempt_state_line(a, text);
                 else {
                         a->seen = true;
+                        a->again = launch_request_free(a->again);
                         notes_take(&notes, a, text);
                 }
                 if (!a->channel)
@@ -346,38 +350,61 @@ static int parameters_get(Launch *l, const char *text, int *ret_own) {
         return l->parameters_fd = TAKE_FD(fd);
 }
 
-/* Down the channel of a supervisor that waits: true when one has it. Should it leave instead of reading it, that is seen as any supervisor's end
- * before its gate. */
-static bool start_hand_over(LaunchAttempt *a, const LauncherRequest *body, int parameters) {
+/* Down the channel of a supervisor that waits: true when one has it; it may still leave instead of taking it. Never while the launcher may be
+ * removing what is left of an earlier start of the same attempt. */
+static bool start_hand_over(LaunchAttempt *a, Request *q) {
+        Launch *l = a->launch;
         Channel *c;
-        while ((c = channel_take(a->launch))) {
-                if (fd_send(c->fd, body, sizeof *body, &parameters, 1, MSG_DONTWAIT) >= 0)
+        if (list_empty(&l->idle) || launch_forget_is_under_way(l, &a->id, a->number))
+                return false;
+        while ((c = channel_take(l))) {
+                int r = fd_send(c->fd, &q->body, sizeof q->body, &q->parameters, 1, MSG_DONTWAIT);
+                if (r >= 0)
                         break;
+                if (r != -EPIPE && r != -ECONNRESET) {
+                        channel_keep(c);        /* no memory, too many descriptors in flight: passes */
+                        return false;
+                }
                 channel_free(c);
         }
         if (!c)
                 return false;
         c->attempt = a;
         a->channel = c;
-        a->start_cookie = body->cookie;
+        a->start_cookie = q->body.cookie;
+        a->again = q;
         attempt_placed(a);
         return true;
 }
 
 /* Through the launcher, which forks. */
-static int start_ask(LaunchAttempt *a, Request *q, int parameters) {
+static int start_ask(LaunchAttempt *a, Request *q) {
         int pair[2];
-        q->parameters = fcntl(parameters, F_DUPFD_CLOEXEC, 3);
-        if (q->parameters < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         q->channel = pair[1];
         int r = attempt_watch_channel(a, pair[0]);
         if (r < 0)
                 return r;
+        a->state = ATTEMPT_STARTING;
+        a->start_cookie = 0;
+        a->go = a->placed = false;
         q->attempt = a;
         a->request = q;
         launch_request_put(a->launch, q);
         return 0;
+}
+
+bool attempt_ask_again(LaunchAttempt *a) {
+        Request *q = TAKE_PTR(a->again);
+        if (!q)
+                return false;
+        /* It has the last word on everything: what may be left of that start goes first. */
+        if (launch_forget(a->launch, &a->id, a->number, false) < 0 || start_ask(a, q) < 0) {
+                launch_request_free(q);
+                return false;
+        }
+        return true;
 }
 
 int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, LaunchAttempt **ret) {
@@ -395,6 +422,8 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
                 attempt_free(a);
                 return -ENOMEM;
         }
+        q->parameters = own >= 0 ? TAKE_FD(own) : fcntl(parameters, F_DUPFD_CLOEXEC, 3);
+        int r = q->parameters < 0 ? -errno : 0;
         a->committed = start->committed;
         q->body.retry_attempt = start->retry_attempt;
         snprintf(q->body.name, sizeof q->body.name, "%s", d->name);
@@ -402,15 +431,12 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
         q->body.version = d->version;
         q->body.definition_hash = d->hash;
         q->launcher = d->launcher;
-        if (!launch_uses_scope(l, d->launcher) && start_hand_over(a, &q->body, parameters))
+        if (r >= 0 && (launch_uses_scope(l, d->launcher) || !start_hand_over(a, q)))
+                r = start_ask(a, q);
+        if (r < 0) {
                 launch_request_free(q);
-        else {
-                int r = start_ask(a, q, parameters);
-                if (r < 0) {
-                        launch_request_free(q);
-                        attempt_free(a);
-                        return r;
-                }
+                attempt_free(a);
+                return r;
         }
         *ret = a;
         return 0;

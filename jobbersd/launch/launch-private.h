@@ -83,6 +83,7 @@ struct LaunchAttempt {
         sd_event_source *pidfd_io, *timer;
         usec_t retry_delay;
         Request *request;               /* start: while it is queued; kill: until it is answered */
+        Request *again;                 /* the start, while the supervisor that waited may still leave it to the launcher */
         uint32_t start_cookie;          /* 0: not sent */
         bool placed;                    /* it is where it is to run, or will be by itself: in no scope, or in the right one */
         bool committed;                 /* launch_go */
@@ -101,6 +102,7 @@ struct LaunchAttempt {
 Request *launch_request_new(Launch *l, LauncherVerb verb, const Ulid *task_id, unsigned attempt);
 Request *launch_request_free(Request *q);               /* also takes it out of its list; returns NULL */
 void launch_request_put(Launch *l, Request *q);         /* at the end of the queue, sent at once if that is possible */
+bool launch_forget_is_under_way(const Launch *l, const Ulid *task_id, unsigned attempt);       /* one of those that are answered */
 void launch_read_replies(Launch *l);                    /* what is there already; never calls back */
 void launch_defer(Launch *l);                           /* the list `ended` has grown */
 int launch_new_connected(Launch **ret, const Settings *settings, int sock);     /* tests: a socketpair's end in place of a child's; takes it */
@@ -117,6 +119,7 @@ void attempt_ended(LaunchAttempt *a, LaunchEnd end);    /* to be told from the l
 void attempt_placed(LaunchAttempt *a);
 void attempt_refused(LaunchAttempt *a, int error, const char *sentence);
 void attempt_connection_lost(LaunchAttempt *a);         /* to the launcher */
+bool attempt_ask_again(LaunchAttempt *a);               /* the launcher, since the supervisor that waited has left: true when it was asked */
 int attempt_watch_channel(LaunchAttempt *a, int channel);       /* takes it */
 void attempt_read(LaunchAttempt *a);                    /* what has come through its channel */
 void attempt_close_channel(LaunchAttempt *a);

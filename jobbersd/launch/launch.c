@@ -81,6 +81,19 @@ static int request_send(Launch *l, Request *q) {
         return 0;
 }
 
+static bool list_forgets(const Link *list, const Ulid *task_id, unsigned attempt) {
+        for (const Link *i = list->next; i != list; i = i->next) {
+                const LauncherRequest *q = &CONTAINER_OF(i, Request, link)->body;
+                if (q->verb == LAUNCHER_FORGET && q->cookie != 0 && ulid_cmp(&q->task_id, task_id) == 0 && q->attempt == attempt)
+                        return true;
+        }
+        return false;
+}
+
+bool launch_forget_is_under_way(const Launch *l, const Ulid *task_id, unsigned attempt) {
+        return list_forgets(&l->queue, task_id, attempt) || list_forgets(&l->sent, task_id, attempt);
+}
+
 static void launch_wants_out(Launch *l, bool on) {
         if (l->wants_out == on || !l->io)
                 return;
@@ -463,11 +476,12 @@ bool launch_is_ready(const Launch *l) {
         return l->ready;
 }
 
-int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt) {
+int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool restarts) {
         Request *q = launch_request_new(l, LAUNCHER_FORGET, task_id, attempt);
         if (!q)
                 return -ENOMEM;
-        q->body.cookie = 0;
+        if (!restarts)
+                q->body.cookie = 0;
         launch_request_put(l, q);
         return 0;
 }

@@ -14,7 +14,7 @@
 typedef struct Launch Launch;
 typedef struct LaunchAttempt LaunchAttempt;     /* one living attempt; owned by Launch, freed after on_ended or launch_release */
 
-/* What became of an attempt whose supervisor is gone (wire.h, EVIDENCE). */
+/* What became of an attempt that is over (wire.h, EVIDENCE). */
 typedef enum LaunchEnd {
         LAUNCH_END_RECORD,              /* record is set */
         LAUNCH_END_LOST,                /* it may have run and left no record; its cgroup is proven empty (LAUNCHER_KILL was answered) */
@@ -75,8 +75,8 @@ int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRec
 /* Asks the supervisor for the kill sequence (STOP_CANCELLED or STOP_SHUTDOWN). The reason is committed before this is called. */
 int launch_stop(LaunchAttempt *a, StopReason reason);
 pid_t launch_attempt_pid(const LaunchAttempt *a);       /* supervisor's, 0 while unknown */
-/* The outcome is committed: records and directories may go. */
-int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt);
+/* The outcome is committed: records and directories may go. `restarts`: an attempt of this number may be started again. */
+int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool restarts);
 /* Has everything forgotten that lies on disk of attempts which are not `wanted` (left by a daemon that was killed between a commit and its
  * forget). To be called after on_ready, while nothing is staged. Returns how many files and directories, or -errno. */
 int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, unsigned attempt), void *userdata);

@@ -10,8 +10,8 @@
  * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which comes with every task. What is
  * lost with a connection is found by the sweep that follows the next hello.
  *
- * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon per launch, or a connection to `control` in the attempt's directory
- * (SOCK_SEQPACKET listener) by the next daemon; datagrams of "KEY=VALUE\n" lines (unknown keys are skipped on both sides):
+ * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon for each start that the launcher gets, or a connection to `control` in the
+ * attempt's directory (SOCK_SEQPACKET listener) by the next daemon; datagrams of "KEY=VALUE\n" lines (unknown keys are skipped on both sides):
  *   daemon → supervisor   GO=1                     opens the gate
  *                         STOP=cancelled|shutdown  begin the kill sequence (repeats are harmless; the first reason stays)
  *                         HELLO=1                  ask for the state line (control connections only)

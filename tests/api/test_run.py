@@ -868,7 +868,7 @@ def test_words_to_the_attempt_before_are_not_for_the_next(launcher):
     a = launcher.start().run('ok')
     a.end()
     a.say('STOP=cancelled\n')
-    a.say('x' * 216)                            # as long as an order
+    a.say('x' * 100)
     b = launcher.run('ok', after=a)
     assert b.end()['END_REASON'] == 'exit'
 
@@ -904,9 +904,13 @@ def test_definitions_that_were_read_again(launcher):
     a = launcher.start().run('ok')
     a.end()
     assert launcher.line() == 'ran'
+    [pid] = supervisors(launcher)
+    os.kill(pid, signal.SIGSTOP)                # so that the order is there before it can leave
     os.unlink(os.path.join(launcher.tasks, 'ok-0.task'))
     assert launcher.ask(RELOAD).result == 0
-    leaves(launcher, launcher.run('ok', after=a))
+    b = launcher.run('ok', after=a)
+    os.kill(pid, signal.SIGCONT)
+    leaves(launcher, b)
 
 
 def test_an_order_on_its_way_holds_the_next_daemon_back(launcher):

@@ -156,9 +156,11 @@ static void one_that_left_is_not_asked(void **state) {
         launcher_expect(f);
 }
 
-/* It left without reading the order, or was killed: nothing was run. */
+/* It left without taking the order, or was killed: the launcher has the last word, after it removed what may be left of that. */
 static void one_that_leaves_with_an_order(void **state) {
         Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, own = -1;
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         int channel = supervisor_new(f);
         say_end(f, channel, 0);
@@ -166,9 +168,74 @@ static void one_that_leaves_with_an_order(void **state) {
         start(f);
         order_expect(f, channel);
         fd_close(channel);
+        UNTIL(f, peer_receive(f, &q, &parameters, &own) == 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        assert_memory_equal(&q.task_id, &f->id, sizeof f->id);
+        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
+        assert_int_equal(q.verb, LAUNCHER_START);
+        assert_memory_equal(&q.task_id, &f->id, sizeof f->id);
+        channel_expect(own, "GO=1\n");
+        peer_reply(f, LAUNCHER_START, q.cookie, -EPERM, "its executable is somebody else's");
+        settle(f);
+        fd_close(parameters);
+        fd_close(own);
+        UNTIL(f, f->n_ended == 2);
+        assert_int_equal(f->end, LAUNCH_END_REFUSED);
+        assert_int_equal(f->error, -EPERM);
+        assert_string_equal(f->sentence, "its executable is somebody else's");
+}
+
+/* Who spoke has taken it. */
+static void one_that_spoke_is_not_asked_for_again(void **state) {
+        Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, own = -1;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int channel = supervisor_new(f);
+        say_end(f, channel, 0);
+        assert_true(ulid_new(&f->id) >= 0);
+        start(f);
+        channel_say(channel, "BEAT=7\n");
+        fd_close(channel);
+        UNTIL(f, peer_receive(f, &q, &parameters, &own) == 0);
+        assert_int_equal(q.verb, LAUNCHER_KILL);
+}
+
+/* Nor is one that was to be stopped meanwhile. */
+static void one_that_leaves_after_a_stop(void **state) {
+        Fixture *f = *state;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int channel = supervisor_new(f);
+        say_end(f, channel, 0);
+        assert_true(ulid_new(&f->id) >= 0);
+        stop(f, start(f), STOP_CANCELLED);
+        fd_close(channel);
         UNTIL(f, f->n_ended == 2);
         assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
         launcher_expect_nothing(f);
+}
+
+/* Through the launcher the two would keep their order. */
+static void an_attempt_that_is_being_forgotten(void **state) {
+        Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, own = -1;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int first = supervisor_new(f), second = supervisor_new(f);
+        say_end(f, first, 0);
+        say_end(f, second, 0);
+        assert_int_equal(launch_forget(f->launch, &f->id, 1, true), 0);
+        start(f);
+        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        launcher_expect(f);
+        peer_reply(f, LAUNCHER_FORGET, q.cookie, 0, "");
+        UNTIL(f, !launch_forget_is_under_way(f->launch, &f->id, 1));
+        start(f);
+        order_expect(f, second);
+        launcher_expect_nothing(f);
+        fd_close(first);
+        fd_close(second);
 }
 
 static void cancelled_before_its_gate(void **state) {
@@ -270,7 +337,8 @@ static void not_more_than_are_of_use(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 T(next_start_goes_down_the_channel), T(record_on_disk), T(end_without_a_record_is_lost), T(end_before_the_gate_is_none),
-                T(one_that_left_is_not_asked), T(one_that_leaves_with_an_order), T(cancelled_before_its_gate), T(a_reload_lets_them_go),
+                T(one_that_left_is_not_asked), T(one_that_leaves_with_an_order), T(one_that_spoke_is_not_asked_for_again),
+                T(one_that_leaves_after_a_stop), T(an_attempt_that_is_being_forgotten), T(cancelled_before_its_gate), T(a_reload_lets_them_go),
                 T(scopes_are_the_launchers), T(nobody_waits_when_the_launcher_is_gone), T(not_more_than_are_of_use),
         };
         log_init("test-channel");

@@ -368,7 +368,7 @@ static void full_socket(void **state) {
 
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         for (unsigned i = 1; i <= N; i++)
-                assert_int_equal(launch_forget(f->launch, &f->id, i), 0);
+                assert_int_equal(launch_forget(f->launch, &f->id, i, false), 0);
         assert_false(list_empty(&f->launch->queue));    /* it did fill up */
         while (n < N) {
                 int r = peer_receive(f, &q, NULL, NULL);
@@ -522,14 +522,14 @@ static void service_comes_and_goes(void **state) {
 
         /* Not there yet: tried again. */
         assert_int_equal(launch_attach(f->launch, f->event, &seen_callbacks, f), 0);
-        assert_int_equal(launch_forget(f->launch, &f->id, 1), 0);
+        assert_int_equal(launch_forget(f->launch, &f->id, 1, false), 0);
         _cleanup_close_ int listener = service_listen(f);
         service_accept(f, listener);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         peer_expect_reload(f);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(q.verb, LAUNCHER_FORGET);
-        assert_int_equal(launch_forget(f->launch, &f->id, 2), 0);
+        assert_int_equal(launch_forget(f->launch, &f->id, 2, false), 0);
         assert_int_equal(peer_receive(f, &q, NULL, NULL), 0);
         assert_int_equal(launch_reload(f->launch), 0);
         assert_int_equal(launch_reload(f->launch), 0);
