@@ -28,6 +28,7 @@
 #define CALL_TIMEOUT (60 * USEC_PER_SEC)        /* a daemon-reload may take its time */
 #define GIVE_UP_AFTER (90 * USEC_PER_SEC)       /* a scope that is not there by then */
 #define STOP_MARGIN (10 * USEC_PER_SEC)         /* after the kill grace: for SIGKILL to be over and the record to be written */
+#define ASKED_MAX 32                            /* at once: more gains nothing, and a slow manager would keep the last ones waiting for too long */
 #define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
 
 typedef struct Scope {
@@ -40,7 +41,9 @@ typedef struct Scope {
         pid_t pid;
         int pidfd;                      /* the number cannot come to mean somebody else unnoticed */
         sd_bus_slot *call;              /* under way */
-        bool asked;
+        bool asked;                     /* one of ASKED_MAX; the others wait for their turn, in the order they came */
+        bool had_its_turn;
+        uint32_t job;                   /* systemd's number of what was asked for, 0 until it tells: a unit of this name may have had others */
         usec_t give_up_at, again_at;    /* boot */
 } Scope;
 
@@ -52,6 +55,7 @@ struct Scopes {
         uint32_t controllers;
         sd_event_source *timer;
         Link pending;                   /* of Scope */
+        unsigned n_asked;
 };
 
 /* ── names ── */
@@ -73,7 +77,14 @@ static char *slice_name(const char *queue) {
 
 /* ── one scope ── */
 
+static void scope_set_asked(Scope *s, bool asked) {
+        s->scopes->n_asked += asked - s->asked;
+        s->asked = asked;
+        s->job = 0;
+}
+
 static Scope *scope_free(Scope *s) {
+        scope_set_asked(s, false);
         sd_bus_slot_unref(s->call);
         link_remove(&s->link);
         definition_unref(s->definition);
@@ -145,24 +156,36 @@ static int stop_put(sd_bus_message *m, const Definition *d) {
         return put(m, r, "TimeoutStopUSec", "t", d->kill_grace < USEC_INFINITY - STOP_MARGIN ? d->kill_grace + STOP_MARGIN : USEC_INFINITY);
 }
 
+static void scopes_ask(Scopes *scopes);
+
 static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         Scope *s = userdata;
+        Scopes *scopes = s->scopes;
         const sd_bus_error *error = sd_bus_message_get_error(m);
+        const char *job;
         s->call = sd_bus_slot_unref(s->call);
-        if (!error)
-                return 0;       /* JobRemoved follows */
-        if (s->scopes->lost || scope_look(s))
+        if (!error) {           /* JobRemoved follows */
+                if (sd_bus_message_read(m, "o", &job) >= 0)
+                        s->job = (uint32_t) strtoul(strrchr(job, '/') + 1, NULL, 10);
                 return 0;
+        }
+        if (scopes->lost)
+                return 0;
+        if (scope_look(s)) {
+                scopes_ask(scopes);
+                return 0;
+        }
         if (sd_bus_error_has_name(error, DESTINATION ".UnitExists") || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
             sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT)) {
                 /* A scope of an earlier try is about to be collected; or we do not know. */
-                s->asked = false;
+                scope_set_asked(s, false);
                 s->again_at = clock_boot() + LOOK_EVERY;
-                return 0;
+        } else {
+                char text[sizeof(((LauncherReply *) 0)->text)];
+                snprintf(text, sizeof text, "systemd refuses its scope: %s", error->message ?: error->name);
+                scope_answer(s, -EIO, text);
         }
-        char text[sizeof(((LauncherReply *) 0)->text)];
-        snprintf(text, sizeof text, "systemd refuses its scope: %s", error->message ?: error->name);
-        scope_answer(s, -EIO, text);
+        scopes_ask(scopes);
         return 0;
 }
 
@@ -206,10 +229,30 @@ static void scope_ask(Scope *s) {
                 r = sd_bus_call_async(s->scopes->bus, &s->call, m, on_started, s, CALL_TIMEOUT);
         if (r < 0 && !s->scopes->lost && !sd_bus_is_open(s->scopes->bus))
                 return;         /* Disconnected is about to be told */
-        if (r < 0)
+        if (r < 0) {
                 scope_answer(s, r, "its scope cannot be asked for");
-        else
-                s->asked = true;
+                return;
+        }
+        scope_set_asked(s, true);
+        if (!s->had_its_turn)           /* the time until then was not systemd's to answer in */
+                s->give_up_at = clock_boot() + GIVE_UP_AFTER;
+        s->had_its_turn = true;
+}
+
+/* Those whose turn it is. */
+static void scopes_ask(Scopes *scopes) {
+        usec_t now = clock_boot();
+        LIST_FOREACH(i, &scopes->pending) {
+                Scope *s = CONTAINER_OF(i, Scope, link);
+                if (scopes->n_asked >= ASKED_MAX || !scopes->bus || scopes->lost)
+                        return;
+                if (s->asked || s->call || now < s->again_at)
+                        continue;
+                if (supervisor_is_alive(s))
+                        scope_ask(s);
+                else
+                        scope_answer(s, -ESRCH, "its supervisor has left");
+        }
 }
 
 /* ── the connection ── */
@@ -230,15 +273,14 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *e) {
                 return 0;
         LIST_FOREACH(i, &scopes->pending) {
                 Scope *s = CONTAINER_OF(i, Scope, link);
-                if (!STREQ(s->unit, unit) || !s->asked)
+                if (!s->asked || s->job != id)
                         continue;
-                if (scope_look(s))
-                        return 0;
-                if (!STREQ(result, "done")) {
+                if (!scope_look(s) && !STREQ(result, "done")) {
                         char text[128];
                         snprintf(text, sizeof text, "its scope did not start: %s", result);
                         scope_answer(s, -EIO, text);
                 }
+                scopes_ask(scopes);
                 return 0;
         }
         return 0;
@@ -359,7 +401,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 LIST_FOREACH(i, &scopes->pending) {
                         Scope *s = CONTAINER_OF(i, Scope, link);
                         s->call = sd_bus_slot_unref(s->call);
-                        s->asked = false;
+                        scope_set_asked(s, false);
                 }
                 scopes->bus = bus_close(scopes->bus);
                 int r = bus_open(scopes);
@@ -368,13 +410,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         LIST_FOREACH(i, &scopes->pending) {
                 Scope *s = CONTAINER_OF(i, Scope, link);
-                if (scope_look(s))
-                        continue;
-                if (now >= s->give_up_at)
+                bool waits = !s->asked && !scopes->lost && now >= s->again_at;
+                if (!waits && !scope_look(s) && now >= s->give_up_at)
                         scope_answer(s, -ETIMEDOUT, "systemd does not answer");
-                else if (!s->asked && !s->call && scopes->bus && now >= s->again_at)
-                        scope_ask(s);
         }
+        scopes_ask(scopes);
         if (scopes->lost || !list_empty(&scopes->pending))
                 timer_arm(scopes, LOOK_EVERY);
         return 0;
@@ -447,8 +487,7 @@ void scopes_add(Scopes *scopes, const LauncherRequest *q, Definition *d, pid_t s
                        .pidfd = pidfd_open(supervisor, 0), .give_up_at = clock_boot() + GIVE_UP_AFTER };
         scope_name(q, s->unit);
         list_append(&scopes->pending, &s->link);
-        if (scopes->bus && !scopes->lost)
-                scope_ask(s);
+        scopes_ask(scopes);
         timer_arm(scopes, LOOK_EVERY);
 }
 

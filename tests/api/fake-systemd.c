@@ -1,7 +1,8 @@
 /* fake-systemd.c: as much of systemd's manager as the launcher talks to, on a private socket: fake-systemd SOCKET CGROUP MODE-FILE LOG-FILE.
  *
  * A scope is a directory below CGROUP into which the processes are moved. What is asked for is written to LOG-FILE, a line a property. The
- * first word of MODE-FILE is read at each call: ok, refuse, exists (once, then ok), fail (the job fails), silent, lost (leaves in the middle of the call). */
+ * first word of MODE-FILE is read at each call: ok, refuse, exists (once, then ok), fail (the job fails),
+ * earlier (one that the unit had before has failed), silent, lost (leaves in the middle of the call). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -102,6 +103,22 @@ static int properties_read(sd_bus_message *m, const char *unit, uint32_t pids[st
         return sd_bus_message_exit_container(m);
 }
 
+/* A slow one. */
+typedef struct Late {
+        sd_bus *bus;
+        uint32_t job, pid;
+        char unit[256];
+} Late;
+static Late late;
+
+static int on_late(sd_event_source *s, uint64_t usec, void *userdata) {
+        char job[64];
+        snprintf(job, sizeof job, PATH "/job/%u", late.job);
+        process_move(late.unit, late.pid);
+        check(sd_bus_emit_signal(late.bus, PATH, MANAGER, "JobRemoved", "uoss", late.job, job, late.unit, "done"), "signal");
+        return 0;
+}
+
 static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         const char *unit, *how;
         char mode[32];
@@ -126,10 +143,20 @@ static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error 
         if (strcmp(mode, "ok") == 0)
                 for (size_t i = 0; i < n; i++)
                         process_move(unit, pids[i]);
-        check(sd_bus_reply_method_return(m, "o", PATH "/job/1"), "reply");
-        /* One of another unit first: it is none of ours. */
+        static uint32_t last = 1;
+        char job[64];
+        snprintf(job, sizeof job, PATH "/job/%u", ++last);
+        check(sd_bus_reply_method_return(m, "o", job), "reply");
+        /* One of another unit first, and one that this unit had before: they are none of ours. */
         check(sd_bus_emit_signal(sd_bus_message_get_bus(m), PATH, MANAGER, "JobRemoved", "uoss", 0U, PATH "/job/0", "other.scope", "done"), "signal");
-        check(sd_bus_emit_signal(sd_bus_message_get_bus(m), PATH, MANAGER, "JobRemoved", "uoss", 1U, PATH "/job/1", unit,
+        if (strcmp(mode, "earlier") == 0) {
+                check(sd_bus_emit_signal(sd_bus_message_get_bus(m), PATH, MANAGER, "JobRemoved", "uoss", 1U, PATH "/job/1", unit, "failed"), "signal");
+                late = (Late) { .bus = sd_bus_message_get_bus(m), .job = last, .pid = pids[0] };
+                snprintf(late.unit, sizeof late.unit, "%s", unit);
+                check(sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 300000, 1000, on_late, NULL), "timer");
+                return 1;
+        }
+        check(sd_bus_emit_signal(sd_bus_message_get_bus(m), PATH, MANAGER, "JobRemoved", "uoss", last, job, unit,
                                  strcmp(mode, "fail") == 0 ? "failed" : "done"), "signal");
         return 1;
 }

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, KILL, SLICE, START, Launcher, alive, children,
+from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, FORGET, KILL, SLICE, START, Launcher, alive, children,
                          until)
 
 NONE = 2**64 - 1
@@ -317,6 +317,40 @@ def test_a_name_that_is_taken(manager):
     l.start()
     a = begin(manager, 'ok')
     assert a.end()['EXIT_STATUS'] == '0'
+
+
+def test_an_earlier_job_of_the_same_name(manager):
+    """systemd was slow, the launcher gave up and asked again: what becomes of the first is not the outcome of the second."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+    manager.mode('earlier')
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
+def test_not_too_many_at_once(manager):
+    """Else a slow systemd would come to the last ones only when they have given up."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+    manager.mode('silent')
+    attempts = [l.run('ok', go=False) for _ in range(40)]
+
+    def asked():
+        with open(manager.log_path) as f:
+            return {line.split()[0] for line in f}
+    until(lambda: len(asked()) == 32, 'the first ones are asked for')
+    manager.mode('ok')
+    assert l.request(FORGET, attempts[-1]) and l.reply().verb == FORGET, 'and all others have been read'
+    assert asked() == {unit_of(a) for a in attempts[:32]}
+    # those who leave make place for the others, in their order
+    for a in attempts[:8]:
+        a.channel.close()
+        a.channel = None
+    replies = [l.reply() for _ in range(16)]
+    assert sorted(r.result for r in replies) == [-errno.ESRCH] * 8 + [0] * 8
+    assert sorted(r.text for r in replies if r.result == 0) == sorted(unit_of(a) for a in attempts[32:])
 
 
 def test_no_go(manager):
