@@ -29,6 +29,15 @@ static void say_end(Fixture *f, int channel, int exit_status) {
         UNTIL(f, f->n_ended == before + 1);
 }
 
+/* One that waits for another attempt, whose id will be f->id. */
+static int supervisor_idle(Fixture *f) {
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int channel = supervisor_new(f);
+        say_end(f, channel, 0);
+        assert_true(ulid_new(&f->id) >= 0);
+        return channel;
+}
+
 /* The next start, as its supervisor reads it. */
 static void order_expect(Fixture *f, int channel) {
         LauncherRequest q;
@@ -161,10 +170,7 @@ static void one_that_leaves_with_an_order(void **state) {
         Fixture *f = *state;
         LauncherRequest q;
         int parameters = -1, own = -1;
-        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        int channel = supervisor_new(f);
-        say_end(f, channel, 0);
-        assert_true(ulid_new(&f->id) >= 0);
+        int channel = supervisor_idle(f);
         start(f);
         order_expect(f, channel);
         fd_close(channel);
@@ -190,10 +196,7 @@ static void one_that_spoke_is_not_asked_for_again(void **state) {
         Fixture *f = *state;
         LauncherRequest q;
         int parameters = -1, own = -1;
-        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        int channel = supervisor_new(f);
-        say_end(f, channel, 0);
-        assert_true(ulid_new(&f->id) >= 0);
+        int channel = supervisor_idle(f);
         start(f);
         channel_say(channel, "BEAT=7\n");
         fd_close(channel);
@@ -204,10 +207,7 @@ static void one_that_spoke_is_not_asked_for_again(void **state) {
 /* Nor is one that was to be stopped meanwhile. */
 static void one_that_leaves_after_a_stop(void **state) {
         Fixture *f = *state;
-        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        int channel = supervisor_new(f);
-        say_end(f, channel, 0);
-        assert_true(ulid_new(&f->id) >= 0);
+        int channel = supervisor_idle(f);
         stop(f, start(f), STOP_CANCELLED);
         fd_close(channel);
         UNTIL(f, f->n_ended == 2);
@@ -243,10 +243,7 @@ static void cancelled_before_its_gate(void **state) {
         static char *argv[] = { (char *) "/bin/true", NULL };
         Definition d = { .name = (char *) "say_hello", .version = 7, .hash = 0x1234567890abcdef, .argv = argv };
         LaunchAttempt *a = NULL;
-        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        int channel = supervisor_new(f);
-        say_end(f, channel, 0);
-        assert_true(ulid_new(&f->id) >= 0);
+        int channel = supervisor_idle(f);
         assert_int_equal(launch_start(f->launch, &(LaunchStart) { .task_id = &f->id, .attempt = 1, .queue = "mail", .definition = &d,
                                                                   .parameters = "{\"who\": \"world\"}" }, f, &a), 0);
         order_expect(f, channel);
