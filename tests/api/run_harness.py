@@ -290,8 +290,11 @@ class Launcher:
             a.channel, after.channel = after.channel, None
             data = REQUEST.pack(START, 0, a.raw, attempt, retry, name.encode(), queue.encode(), version, hash, 0, 0, 0, 0, 0)
             socket.send_fds(a.channel, [data], [memory])
-            if go:
-                a.say('GO=1\n')
+            try:
+                if go:
+                    a.say('GO=1\n')
+            except BrokenPipeError:
+                pass                    # it has read the order and left
         else:
             a.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             if go:

@@ -87,8 +87,8 @@ def test_ended_while_nobody_was_there(d):
 
 
 def test_timeouts_hold_while_nobody_is_there(d):
-    d.define('slow', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', TimeoutSec='2s', MaxRetries=0)
-    d.define('silent', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', MaxHeartbeatIntervalSec='2s')
+    d.define('slow', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', TimeoutSec='6s', MaxRetries=0)
+    d.define('silent', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nexec sleep 60', MaxHeartbeatIntervalSec='6s')
     d.reload()
     slow, pid1, _ = started(d, 'slow')
     silent, pid2, _ = started(d, 'silent')

@@ -308,8 +308,8 @@ def flat(w):
         if len(samples) < 2:
             yield f'{name}: {len(samples)} samples are none'
             continue
-        # the launcher keeps a connection to each supervisor that waits for another attempt
-        spare = w.scan.get('slots', 0) if 'launcher' in name else 0
+        # the daemon keeps the channel of each supervisor that waits for another attempt
+        spare = w.scan.get('slots', 0) if 'daemon' in name else 0
         limit = samples[0] + 2 + spare if 'descriptors' in name else samples[0] * 1.5 + 8192
         if samples[-1] > limit:
             yield f'{name}: {samples[0]} at first, {samples[-1]} at the end'
