@@ -17,6 +17,8 @@
 #include "base/str.h"
 #include "jobbers-run/keep-name.h"
 
+#define TRIALS 5
+
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
 #define KEEPER "keeper"         /* where the process goes that keeps another unit's subtree */
 #define PROBE "probe-"          /* with the pid of who tries */
@@ -103,7 +105,7 @@ static int try_out(const CgroupBase *b) {
                 (void) raise(SIGSTOP);          /* "I am in" */
                 _exit(2);
         }
-        r = waitid(P_PID, (id_t) pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0 ? -errno : info.si_code != CLD_STOPPED ? -EPERM : 0;
+        r = waitid(P_PID, (id_t) pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0 ? -errno : info.si_code == CLD_STOPPED ? 0 : info.si_code == CLD_KILLED ? -EAGAIN : -EPERM;
         if (r >= 0)
                 r = cgroup_write(fd, "cgroup.kill", "1");
         if (r < 0)
@@ -139,7 +141,9 @@ static int base_open(CgroupBase *b, const char *mount, const char *own, const ch
                 goto fail;
         }
         controllers_enable(b, own_fd, leaf);
-        r = try_out(b);
+        /* A launcher before us that is on its way out takes the trial for something left over, and ends it: once. */
+        for (unsigned i = 0; i < TRIALS && (r = try_out(b)) == -EAGAIN; i++)
+                ;
         if (r < 0) {
                 log_full(LOG_DEBUG, r, "cgroups cannot be used in %s", b->path);
                 r = r == -ENOMEM ? r : -EOPNOTSUPP;
