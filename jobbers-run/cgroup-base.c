@@ -17,11 +17,10 @@
 #include "base/str.h"
 #include "jobbers-run/keep-name.h"
 
-#define TRIALS 5
-
 #define LEAF "launcher"         /* where the launcher itself goes in a delegated subtree */
 #define KEEPER "keeper"         /* where the process goes that keeps another unit's subtree */
 #define PROBE "probe-"          /* with the pid of who tries */
+#define TRIALS 5                /* while another launcher on its way out may end them */
 
 static bool is_delegated(int fd) {
         static const char *const names[] = { "trusted.delegate", "user.delegate" };
@@ -105,7 +104,9 @@ static int try_out(const CgroupBase *b) {
                 (void) raise(SIGSTOP);          /* "I am in" */
                 _exit(2);
         }
-        r = waitid(P_PID, (id_t) pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0 ? -errno : info.si_code == CLD_STOPPED ? 0 : info.si_code == CLD_KILLED ? -EAGAIN : -EPERM;
+        r = waitid(P_PID, (id_t) pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0 ? -errno : 0;
+        if (r >= 0 && info.si_code != CLD_STOPPED)
+                r = info.si_code == CLD_KILLED ? -EAGAIN : -EPERM;
         if (r >= 0)
                 r = cgroup_write(fd, "cgroup.kill", "1");
         if (r < 0)

@@ -66,11 +66,10 @@ void launcher_close_fds(Launcher *l);
 
 /* Makes the place of attempts' cgroups anew when somebody has removed it: a unit that was stopped. -errno, which was logged. */
 int launcher_base_check(Launcher *l);
-/* Is there a manager to ask for a scope? One that did not answer is asked again, now and then. 0, -EAGAIN: not just now, -EOPNOTSUPP: never. */
-int launcher_scopes_check(Launcher *l);
-
 /* The same without making anything: false when somebody has removed it. */
 bool launcher_base_is_there(const Launcher *l);
+/* Is there a manager to ask for a scope? One that did not answer is asked again, now and then. 0, -EAGAIN: not just now, -EOPNOTSUPP: never. */
+int launcher_scopes_check(Launcher *l);
 
 /* launcher-start.c: takes the descriptors. */
 void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, int channel_fd);

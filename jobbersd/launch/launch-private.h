@@ -135,6 +135,7 @@ Channel *channel_take(Launch *l);                       /* one whose supervisor 
 void channels_clear(Launch *l);                         /* all who wait may leave */
 
 /* adopt.c */
+/* -EBADMSG: damaged, or not of this attempt. Else as exit_record_decode(). */
 int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_t len, ExitRecord *ret);
 void attempt_gone(LaunchAttempt *a);                    /* its channel has ended */
 typedef enum SettleAfter { SETTLE_FIND, SETTLE_GONE, SETTLE_KILLED } SettleAfter;
