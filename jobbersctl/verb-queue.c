@@ -208,6 +208,7 @@ int verb_set_queue(Ctl *ctl, int argc, char **argv) {
                 return ctl_exit(r);
         if (!ctl_print_json(ctl, json_object_get(answer, "queue")) && !ctl->quiet)
                 printf("Queue %s %s.\n", argv[0], status == 200 ? "changed" : "made");
+        fflush(stdout);                 /* so that a pipe shows the hint after it too, as a terminal does */
         say_unserved(ctl, argv[0]);
         return CTL_OK;
 }

@@ -17,7 +17,8 @@ class VmShell(book.Shell):
     def __init__(self, machine):
         self.machine = machine
         environment = "HOME=/home/alice USER=alice LANG=C.UTF-8 TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        super().__init__([*machine._ssh(), f"cd /home/alice && exec runuser -u alice -- env -i {environment} bash --noprofile --norc"], self.write)
+        # Both outputs in one pipe there: ssh brings two in no order.
+        super().__init__([*machine._ssh(), f"cd /home/alice && exec runuser -u alice -- env -i {environment} bash --noprofile --norc 2>&1"], self.write)
 
     def write(self, path, text):
         self.machine.write(path.replace("~", "/home/alice"), text, "0755" if text.startswith("#!") else "0644")
