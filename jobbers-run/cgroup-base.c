@@ -53,14 +53,6 @@ static int move_to_leaf(int fd, const char *name) {
         return 0;
 }
 
-/* Each by itself: one that is missing does not cost the others. True when it is on for the children. */
-static bool controller_enable(int fd, const char *name) {
-        char word[16];
-        snprintf(word, sizeof word, "+%s", name);
-        (void) cgroup_write(fd, "cgroup.subtree_control", word);
-        return cgroup_lists(fd, "cgroup.subtree_control", name);
-}
-
 static void controllers_enable(CgroupBase *b, int own_fd, const char *leaf) {
         bool systemd = access("/run/systemd/system", F_OK) >= 0;
         if (is_delegated(own_fd)) {
@@ -69,10 +61,8 @@ static void controllers_enable(CgroupBase *b, int own_fd, const char *leaf) {
                         log_warning_errno(r, "cannot move to a cgroup of its own below %s", b->path);
         } else if (systemd)
                 return;         /* somebody else's tree */
-        static const char *const names[] = { "memory", "cpu", "io", "pids" };
-        bool *const have[] = { &b->has_memory, &b->has_cpu, &b->has_io, &b->has_pids };
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-                *have[i] = controller_enable(own_fd, names[i]) && controller_enable(b->fd, names[i]);
+        if (cgroup_controllers_enable(own_fd) != 0)
+                b->controllers = cgroup_controllers_enable(b->fd);
 }
 
 /* Creates a process inside a new cgroup, ends it by cgroup.kill, removes the cgroup. */
@@ -157,7 +147,8 @@ fail:
 }
 
 int cgroup_base_open(CgroupBase *b, const char *instance) {
-        _cleanup_free_ char *mount = NULL, *own = NULL;
+        _cleanup_free_ char *own = NULL;
+        const char *mount;
         *b = CGROUP_BASE_INIT;
         int r = cgroup_mount_point(&mount);
         if (r >= 0)
@@ -174,7 +165,7 @@ int cgroup_base_open(CgroupBase *b, const char *instance) {
 }
 
 int cgroup_base_open_in(CgroupBase *b, const char *unit, const char *instance) {
-        _cleanup_free_ char *mount = NULL;
+        const char *mount;
         *b = CGROUP_BASE_INIT;
         int r = cgroup_mount_point(&mount);
         if (r < 0)

@@ -88,14 +88,40 @@ int cgroup_read_pairs(int dir_fd, const char *file, const char *key, uint64_t *r
         return 0;
 }
 
-bool cgroup_lists(int dir_fd, const char *file, const char *word) {
+static const struct {
+        const char *name;
+        CgroupControllers flag;
+} controllers[] = { { "memory", CGROUP_MEMORY }, { "cpu", CGROUP_CPU }, { "io", CGROUP_IO }, { "pids", CGROUP_PIDS } };
+
+CgroupControllers cgroup_controllers(int dir_fd, const char *file) {
         char buf[4096], *state;
+        CgroupControllers found = 0;
         if (file_read(dir_fd, file, buf, sizeof buf) < 0)
-                return false;
-        for (char *w = strtok_r(buf, " \n", &state); w; w = strtok_r(NULL, " \n", &state))
-                if (STREQ(w, word))
-                        return true;
-        return false;
+                return 0;
+        for (char *word = strtok_r(buf, " \n", &state); word; word = strtok_r(NULL, " \n", &state))
+                for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+                        if (STREQ(word, controllers[i].name))
+                                found |= controllers[i].flag;
+        return found;
+}
+
+static int controllers_write(int dir_fd, CgroupControllers which) {
+        char words[64] = "";
+        for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+                if (which & controllers[i].flag)
+                        snprintf(words + strlen(words), sizeof words - strlen(words), "%s+%s", *words ? " " : "", controllers[i].name);
+        return cgroup_write(dir_fd, "cgroup.subtree_control", words);
+}
+
+CgroupControllers cgroup_controllers_enable(int dir_fd) {
+        CgroupControllers there = cgroup_controllers(dir_fd, "cgroup.controllers");
+        /* At once: for each write the kernel waits until no process is just being forked. */
+        if (!there || controllers_write(dir_fd, there) >= 0)
+                return there;
+        for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+                if (there & controllers[i].flag)
+                        (void) controllers_write(dir_fd, controllers[i].flag);
+        return cgroup_controllers(dir_fd, "cgroup.subtree_control");
 }
 
 int cgroup_open_events(int dir_fd) {
@@ -141,7 +167,7 @@ bool cgroup_name_within(const char *name, const char *of) {
         return strncmp(name, of, n) == 0 && (name[n] == '\0' || name[n] == '/');
 }
 
-int cgroup_mount_point(char **ret) {
+static int mount_point_find(char **ret) {
         _cleanup_free_ char *text = malloc(FILE_MAX);
         char *state;
         if (!text)
@@ -161,6 +187,17 @@ int cgroup_mount_point(char **ret) {
                 }
         }
         return -ENOENT;
+}
+
+int cgroup_mount_point(const char **ret) {
+        static char *mount;
+        if (!mount) {
+                int r = mount_point_find(&mount);
+                if (r < 0)
+                        return r;
+        }
+        *ret = mount;
+        return 0;
 }
 
 /* ── signals ── */
@@ -267,7 +304,7 @@ static int signal_tree(int dir_fd, int signal, const char *name, Pids *done, uns
 /* The name of an open cgroup as /proc shows it: what its path has below the mount point. NULL when that cannot be told. */
 static char *name_of_directory(int dir_fd) {
         char link[64], path[4096];
-        _cleanup_free_ char *mount = NULL;
+        const char *mount;
         snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
         ssize_t n = readlink(link, path, sizeof path - 1);
         if (n < 0 || cgroup_mount_point(&mount) < 0)

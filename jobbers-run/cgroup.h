@@ -5,11 +5,19 @@
 
 #include "base/macro.h"
 
+/* The controllers that we have a use for. */
+typedef enum CgroupControllers {
+        CGROUP_MEMORY = 1U << 0,
+        CGROUP_CPU = 1U << 1,
+        CGROUP_IO = 1U << 2,
+        CGROUP_PIDS = 1U << 3,
+} CgroupControllers;
+
 typedef struct CgroupBase {
         int fd;                 /* the directory that holds the attempts' cgroups, -1 without one */
         char *path;             /* its file system path */
         char *name;             /* the same as /proc/PID/cgroup shows it */
-        bool has_memory, has_cpu, has_io, has_pids;
+        CgroupControllers controllers;  /* that the attempts' cgroups have */
 } CgroupBase;
 
 #define CGROUP_BASE_INIT ((CgroupBase) { .fd = -1 })
@@ -27,13 +35,15 @@ void cgroup_base_remove(const CgroupBase *b, int attempts_fd);
 
 /* The own (pid 0) or another's v2 path, "/…"; -errno. Caller frees. */
 int cgroup_of_pid(pid_t pid, char **ret);
-/* The mount point of the v2 hierarchy; -ENOENT. Caller frees. */
-int cgroup_mount_point(char **ret);
+/* The mount point of the v2 hierarchy, looked for once in the life of a process and its forks; -ENOENT. Not to be freed. */
+int cgroup_mount_point(const char **ret);
 /* True when `name` is `of` or below it. */
 bool cgroup_name_within(const char *name, const char *of);
 
-/* True when the word is in the file, as a controller is in cgroup.controllers. */
-bool cgroup_lists(int dir_fd, const char *file, const char *word);
+/* Those of ours that the file (cgroup.controllers, cgroup.subtree_control) lists. */
+CgroupControllers cgroup_controllers(int dir_fd, const char *file);
+/* Turns on for the children what there is; returns those that are on. Each by itself: one that cannot be had does not cost the others. */
+CgroupControllers cgroup_controllers_enable(int dir_fd);
 int cgroup_write(int dir_fd, const char *file, const char *value);
 /* A file with one number; "max" is UINT64_MAX. */
 int cgroup_read_u64(int dir_fd, const char *file, uint64_t *ret);

@@ -1,5 +1,5 @@
 /* containment-cgroup.c: attempts held by a cgroup v2 of their own: BASE/<instance>/ID.n in subprocess mode, the leaf `task` of a transient
- * scope otherwise, where the supervisor sits in the leaf `supervisor` beside it, out of reach of the task's limits and OOM kills. */
+ * scope otherwise, where the supervisor sits in the leaf `supervisor` beside it if there are controllers, so that they count the task alone. */
 #include "jobbers-run/containment.h"
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static int limit_write(int fd, const char *file, const char *format, uint64_t va
 static int limits_apply(Containment *c, char **ret_sentence) {
         const Definition *d = c->job->definition;
         int fd = c->cgroup_fd, r = 0;
-        if (c->has_memory) {
+        if (c->controllers & CGROUP_MEMORY) {
                 /* One process is killed for want of memory, not all: the task decides what that means for it. */
                 if (d->memory_max != UINT64_MAX) {
                         r = limit_write(fd, "memory.max", "%llu", d->memory_max, "MemoryMax", ret_sentence);
@@ -41,7 +41,7 @@ static int limits_apply(Containment *c, char **ret_sentence) {
                 if (r >= 0 && d->memory_high != UINT64_MAX)
                         r = limit_write(fd, "memory.high", "%llu", d->memory_high, "MemoryHigh", ret_sentence);
         }
-        if (r >= 0 && c->has_cpu) {
+        if (r >= 0 && c->controllers & CGROUP_CPU) {
                 if (d->cpu_quota > 0)
                         r = limit_write(fd, "cpu.max", "%llu 100000", d->cpu_quota * 10, "CPUQuota", ret_sentence);
                 if (r >= 0 && d->cpu_weight == CPU_WEIGHT_IDLE)
@@ -50,12 +50,12 @@ static int limits_apply(Containment *c, char **ret_sentence) {
                         r = limit_write(fd, "cpu.weight", "%llu", d->cpu_weight, "CPUWeight", ret_sentence);
         }
         /* Not every disk scheduler has weights. */
-        if (r >= 0 && c->has_io && d->io_weight > 0) {
+        if (r >= 0 && c->controllers & CGROUP_IO && d->io_weight > 0) {
                 char text[32];
                 snprintf(text, sizeof text, "default %llu", (unsigned long long) d->io_weight);
                 (void) cgroup_write(fd, "io.weight", text);
         }
-        if (r >= 0 && c->has_pids && d->tasks_max != UINT64_MAX)
+        if (r >= 0 && c->controllers & CGROUP_PIDS && d->tasks_max != UINT64_MAX)
                 r = limit_write(fd, "pids.max", "%llu", d->tasks_max, "TasksMax", ret_sentence);
         return r;
 }
@@ -85,7 +85,7 @@ static int leaf_make(Containment *c, char **ret_sentence) {
 /* One that is not measured, of a task that could not make anything in it, says nothing about its last attempt. */
 static bool cgroup_may_be_kept(const Job *job) {
         const CgroupBase *base = job->cgroup_base;
-        return job->stay && job->place->privileged && job->user->uid != 0 && !base->has_memory && !base->has_cpu && !base->has_io && !base->has_pids;
+        return job->stay && job->place->privileged && job->user->uid != 0 && base->controllers == 0;
 }
 
 static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
@@ -108,25 +108,29 @@ static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) 
         c->cgroup_name = str_new("%s/%s", base->name, c->key);
         if (!path || !c->cgroup_name)
                 return -ENOMEM;
-        c->has_memory = base->has_memory;
-        c->has_cpu = base->has_cpu;
-        c->has_io = base->has_io;
-        c->has_pids = base->has_pids;
+        c->controllers = base->controllers;
         r = limits_apply(c, ret_sentence);
         if (r < 0)
                 return r;
         return attempt_dir_set_cgroup(dir, path);
 }
 
-static bool controller_pass_down(int fd, const char *name, const char *proof) {
-        char word[16];
-        snprintf(word, sizeof word, "+%s", name);
-        return cgroup_write(fd, "cgroup.subtree_control", word) >= 0 || faccessat(fd, proof, F_OK, 0) >= 0;
+/* With controllers for its children a cgroup holds no processes; without any, moving would only make every fork on the host wait. */
+static int scope_divide(Containment *c) {
+        if (cgroup_controllers(c->parent_fd, "cgroup.controllers") == 0)
+                return 0;
+        if (mkdirat(c->parent_fd, "supervisor", 0755) < 0 && errno != EEXIST)
+                return -errno;
+        int r = cgroup_write(c->parent_fd, "supervisor/cgroup.procs", "0");
+        if (r >= 0)
+                c->controllers = cgroup_controllers_enable(c->parent_fd);
+        return r;
 }
 
 /* We were put into our scope while we waited at the gate. The limits are the scope's own, set by systemd. */
 static int scope_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
-        _cleanup_free_ char *mount = NULL, *own = NULL, *path = NULL;
+        _cleanup_free_ char *own = NULL, *path = NULL;
+        const char *mount;
         char unit[128], id[ULID_STR_MAX];
         int r;
 
@@ -147,19 +151,12 @@ static int scope_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
         if (!path || !c->cgroup_name)
                 return -ENOMEM;
         c->parent_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (c->parent_fd < 0 || (mkdirat(c->parent_fd, "supervisor", 0755) < 0 && errno != EEXIST))
-                r = -errno;
-        else
-                r = cgroup_write(c->parent_fd, "supervisor/cgroup.procs", "0");
+        r = c->parent_fd < 0 ? -errno : scope_divide(c);
         if (r < 0) {
                 *ret_sentence = str_new("cannot move to a leaf of its scope: %s", strerror(-r));
                 return r;
         }
         snprintf(c->key, sizeof c->key, "task");
-        c->has_memory = controller_pass_down(c->parent_fd, "memory", "supervisor/memory.current");
-        c->has_cpu = controller_pass_down(c->parent_fd, "cpu", "supervisor/cpu.weight");
-        c->has_io = controller_pass_down(c->parent_fd, "io", "supervisor/io.stat");
-        c->has_pids = controller_pass_down(c->parent_fd, "pids", "supervisor/pids.current");
         r = leaf_make(c, ret_sentence);
         if (r < 0)
                 return r;
@@ -206,7 +203,7 @@ static int cgroup_is_empty(Containment *c, bool no_children) {
         if (c->cgroup_fd < 0)
                 return 1;
         /* Where nothing is measured in it, removing it is the quickest question: it is refused while somebody is in it. */
-        if (c->events_fd < 0 && !c->has_memory && !c->has_cpu && !c->has_io && !c->has_pids &&
+        if (c->events_fd < 0 && c->controllers == 0 &&
             unlinkat(c->parent_fd, c->key, AT_REMOVEDIR) >= 0) {
                 c->cgroup_fd = fd_close(c->cgroup_fd);
                 return 1;
@@ -239,23 +236,23 @@ static void cgroup_account(Containment *c, ExitRecord *record) {
         int r;
         if (c->cgroup_fd < 0)
                 return;
-        if (c->has_memory) {
+        if (c->controllers & CGROUP_MEMORY) {
                 r = cgroup_read_u64(c->cgroup_fd, "memory.peak", &value);       /* since Linux 5.19 */
                 take(&record->memory_peak, r, value);
                 r = cgroup_read_key(c->cgroup_fd, "memory.events", "oom_kill", &value);
                 take(&record->oom_kills, r, value);
         }
-        if (c->has_cpu) {
+        if (c->controllers & CGROUP_CPU) {
                 r = cgroup_read_key(c->cgroup_fd, "cpu.stat", "usage_usec", &value);
                 take(&record->cpu_usec, r, value);
         }
-        if (c->has_io) {
+        if (c->controllers & CGROUP_IO) {
                 r = cgroup_read_pairs(c->cgroup_fd, "io.stat", "rbytes", &value);
                 take(&record->io_read, r, value);
                 r = cgroup_read_pairs(c->cgroup_fd, "io.stat", "wbytes", &value);
                 take(&record->io_write, r, value);
         }
-        if (c->has_pids) {
+        if (c->controllers & CGROUP_PIDS) {
                 r = cgroup_read_u64(c->cgroup_fd, "pids.peak", &value);         /* since Linux 6.1 */
                 take(&record->pids_peak, r, value);
         }

@@ -51,7 +51,7 @@ struct Containment {
         struct CgroupKeep *keep;                /* whose descriptors these are; NULL: our own */
         bool used_up, proven_empty;             /* it was killed: not for another attempt; nobody is in it any more */
         char *cgroup_name;                      /* as in /proc/PID/cgroup */
-        bool has_memory, has_cpu, has_io, has_pids;
+        CgroupControllers controllers;          /* that it has */
         /* pidns */
         pid_t init_pid;                         /* 0 once reaped */
         int init_fd;

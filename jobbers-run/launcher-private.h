@@ -121,7 +121,7 @@ size_t tree_kill(Launcher *l, const LauncherRequest *q);
 bool scopes_expected(const Settings *settings);         /* this host, or this user, has a manager, whether it answers or not */
 int scopes_new(Launcher *l, Scopes **ret);              /* -EOPNOTSUPP: no systemd manager answers */
 void scopes_free(Scopes *s);
-uint32_t scopes_controllers(const Scopes *s);           /* LAUNCHER_HAS_* of those that limit anything in a scope */
+CgroupControllers scopes_controllers(const Scopes *s);  /* those that limit anything in a scope */
 /* Around a fork, in which the connection's descriptor is to be closed: sd-bus tells its number only here, and it changes. */
 void scopes_before_fork(Scopes *s);
 void scopes_close_fds(Scopes *s);                       /* in the fork */

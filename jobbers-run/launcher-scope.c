@@ -52,7 +52,7 @@ struct Scopes {
         sd_bus *bus;                    /* NULL while there is no connection */
         int bus_fd;                     /* scopes_before_fork */
         bool lost;
-        uint32_t controllers;
+        CgroupControllers controllers;
         sd_event_source *timer;
         Link pending;                   /* of Scope */
         unsigned n_asked;
@@ -342,23 +342,15 @@ static int manager_greet(sd_bus *bus) {
 
 /* It makes its scopes below its own cgroup and gives them the controllers that this one has: all of the host's for PID 1, those that were
  * delegated for a user's. */
-static uint32_t manager_controllers(sd_bus *bus) {
-        static const struct {
-                const char *name;
-                uint32_t flag;
-        } known[] = { { "memory", LAUNCHER_HAS_MEMORY }, { "cpu", LAUNCHER_HAS_CPU }, { "io", LAUNCHER_HAS_IO }, { "pids", LAUNCHER_HAS_PIDS } };
+static CgroupControllers manager_controllers(sd_bus *bus) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_free_ char *mount = NULL, *path = NULL;
-        const char *group;
-        uint32_t flags = 0;
+        _cleanup_free_ char *path = NULL;
+        const char *group, *mount;
         if (manager_ask(bus, "ControlGroup", &reply) < 0 || sd_bus_message_read(reply, "v", "s", &group) < 0 || cgroup_mount_point(&mount) < 0 ||
             !(path = str_new("%s%s", mount, group)))
                 return 0;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(known); i++)
-                if (cgroup_lists(fd, "cgroup.controllers", known[i].name))
-                        flags |= known[i].flag;
-        return flags;
+        return fd < 0 ? 0 : cgroup_controllers(fd, "cgroup.controllers");
 }
 
 static int bus_open(Scopes *s) {
@@ -463,7 +455,7 @@ void scopes_free(Scopes *s) {
         free(s);
 }
 
-uint32_t scopes_controllers(const Scopes *s) {
+CgroupControllers scopes_controllers(const Scopes *s) {
         return s->controllers;
 }
 

@@ -68,15 +68,19 @@ static void connection_end(Launcher *l) {
                 connection_watch_listener(l, true);
 }
 
+static uint32_t limit_flags(CgroupControllers have) {
+        return (have & CGROUP_MEMORY ? LAUNCHER_HAS_MEMORY : 0) | (have & CGROUP_CPU ? LAUNCHER_HAS_CPU : 0) | (have & CGROUP_IO ? LAUNCHER_HAS_IO : 0) |
+               (have & CGROUP_PIDS ? LAUNCHER_HAS_PIDS : 0);
+}
+
 static uint32_t launcher_flags(const Launcher *l) {
         uint32_t flags = l->scope_is_default ? LAUNCHER_HOLDS_SCOPE : l->driver->flag;
         if (l->scopes)
                 flags |= LAUNCHER_HAS_SCOPES;
         if (l->scope_is_default)
-                flags |= scopes_controllers(l->scopes);
+                flags |= limit_flags(scopes_controllers(l->scopes));
         else if (l->driver == &containment_cgroup)
-                flags |= (l->base.has_memory ? LAUNCHER_HAS_MEMORY : 0) | (l->base.has_cpu ? LAUNCHER_HAS_CPU : 0) |
-                         (l->base.has_io ? LAUNCHER_HAS_IO : 0) | (l->base.has_pids ? LAUNCHER_HAS_PIDS : 0);
+                flags |= limit_flags(l->base.controllers);
         else if (l->driver == &containment_pidns && geteuid() != 0)
                 flags |= LAUNCHER_OWN_IDS_ONLY;
         if (l->has_journal)
