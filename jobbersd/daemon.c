@@ -192,10 +192,19 @@ static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *s
 static int signals_attach(Daemon *d) {
         int r;
 
-        if ((r = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop_signal, d)) < 0 ||
-            (r = sd_event_add_signal(d->event, NULL, SIGINT, on_stop_signal, d)) < 0 ||
-            (r = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload_signal, d)) < 0)
-                return r;
+        static const struct {
+                int signal;
+                sd_event_signal_handler_t fn;
+        } signals[] = { { SIGTERM, on_stop_signal }, { SIGINT, on_stop_signal }, { SIGHUP, on_reload_signal } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+                sd_event_source *s;
+                if ((r = sd_event_add_signal(d->event, &s, signals[i].signal, signals[i].fn, d)) < 0 ||
+                    (r = sd_event_source_set_priority(s, SD_EVENT_PRIORITY_IMPORTANT)) < 0 ||           /* before what a thousand supervisors say */
+                    (r = sd_event_source_set_floating(s, true)) < 0)
+                        return r;
+                sd_event_source_unref(s);
+        }
         return 0;
 }
 

@@ -64,7 +64,6 @@ typedef struct Run {
         Kind *kind;
         bool counted;                   /* in the running counts of queue, role and kind */
         bool rated;                     /* the last start in its queue's window is this one */
-        bool adopted;
         bool mapped;                    /* in Engine.runs */
         LaunchAttempt *launch;
         usec_t noted_at;                /* boot */

@@ -67,7 +67,6 @@ static void recover_other_boot(Engine *e, Run *run) {
 
 static int recover_task(Engine *e, Task *t) {
         Attempt attempt = {};
-        bool adopted = false;
 
         int r = store_attempt_list(e->store, t->seq, take_attempt, &attempt);
         if (r < 0)
@@ -104,17 +103,12 @@ static int recover_task(Engine *e, Task *t) {
                 recover_other_boot(e, run);
                 return 0;
         }
-        r = launch_adopt(e->launch, &run->task.id, attempt.attempt, run, &adopted, &run->launch);
+        r = launch_adopt(e->launch, &run->task.id, attempt.attempt, run, &run->launch);
         if (r < 0)
                 return r;
-        run->adopted = adopted;
         /* A stop that was decided goes out again: the earlier daemon may have ended between its commit and the signal. */
         if (run->task.stop_reason == STOP_CANCELLED || run->task.stop_reason == STOP_SHUTDOWN)
                 list_append(&e->stopping, &run->stop_link);
-        LogTask about = { .id = &run->task.id, .attempt = attempt.attempt, .name = run->task.name, .queue = run->task.queue,
-                          .message_id = MESSAGE_ATTEMPT_ADOPTED };
-        if (adopted)
-                log_task(&about, LOG_INFO, 0, "still running, adopted");
         return 0;
 }
 

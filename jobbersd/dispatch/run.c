@@ -2,6 +2,8 @@
  * Run and staged by the turn (run_settle_all), so that a full disk only means: the same again in a second. */
 #include "dispatch/internal.h"
 
+#include "base/message-id.h"
+
 Run *run_find(Engine *e, const Ulid *id) {
         return map_get(e->runs, id->b, sizeof id->b);
 }
@@ -162,6 +164,13 @@ static void run_on_ended(void *userdata, void *data, LaunchEnd end, int error, c
         run_ended(userdata, data, end, error, sentence, record);
 }
 
+static void run_on_adopted(void *userdata, void *data) {
+        const Run *run = data;
+        LogTask about = { .id = &run->task.id, .attempt = run->attempt.attempt, .name = run->task.name, .queue = run->task.queue,
+                          .message_id = MESSAGE_ATTEMPT_ADOPTED };
+        log_task(&about, LOG_INFO, 0, "still running, adopted");
+}
+
 static void run_on_ready(void *userdata) {
         Engine *e = userdata;
         e->dirty = e->sweep = true;
@@ -185,6 +194,7 @@ static void run_on_launcher_dead(void *userdata) {
 }
 
 const LaunchCallbacks run_callbacks = {
+        .on_adopted = run_on_adopted,
         .on_note = run_on_note,
         .on_stopping = run_on_stopping,
         .on_ended = run_on_ended,

@@ -171,11 +171,14 @@ void attempt_state_line(LaunchAttempt *a, char *lines) {
                 }
         }
         if (is_it && has_pid) {
+                bool adopted = a->start_cookie == 0 && !a->seen;
                 a->state = ATTEMPT_LIVING;
                 a->seen = true;
                 a->retry_delay = 0;
                 if (a->stop != STOP_NONE)
                         attempt_send_stop(a);
+                if (adopted && a->launch->callbacks->on_adopted)
+                        a->launch->callbacks->on_adopted(a->launch->userdata, a->data);
                 return;
         }
         log_task(&(LogTask) { .id = &a->id, .attempt = a->number }, LOG_WARNING, 0,
@@ -288,12 +291,26 @@ void attempt_gone(LaunchAttempt *a) {
         attempt_settle(a, SETTLE_GONE);
 }
 
-int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, bool *ret_adopted, LaunchAttempt **ret) {
+/* One at a time, so that a daemon with thousands of them is there for others, and ready, before it has greeted all. */
+int launch_look(sd_event_source *s, void *userdata) {
+        Launch *l = userdata;
+        LaunchAttempt *a = CONTAINER_OF(l->unseen.next, LaunchAttempt, unseen_link);
+        link_remove(&a->unseen_link);
+        attempt_settle(a, SETTLE_FIND);
+        return list_empty(&l->unseen) ? sd_event_source_set_enabled(s, SD_EVENT_OFF) : 0;
+}
+
+int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret) {
         LaunchAttempt *a = attempt_new(l, task_id, attempt, attempt_data);
         if (!a)
                 return -ENOMEM;
-        attempt_settle(a, SETTLE_FIND);
-        *ret_adopted = a->state == ATTEMPT_HELLO;
+        int r = sd_event_source_set_enabled(l->look, SD_EVENT_ON);
+        if (r < 0) {
+                attempt_free(a);
+                return r;
+        }
+        a->state = ATTEMPT_UNSEEN;
+        list_append(&l->unseen, &a->unseen_link);
         *ret = a;
         return 0;
 }

@@ -36,6 +36,7 @@ LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *dat
         a->number = number;
         a->data = data;
         a->pidfd = -1;
+        link_init(&a->unseen_link);
         link_init(&a->ended_link);
         list_append(&l->attempts, &a->link);
         return a;
@@ -51,6 +52,7 @@ LaunchAttempt *attempt_free(LaunchAttempt *a) {
         launch_request_free(a->request);
         launch_request_free(a->again);
         link_remove(&a->link);
+        link_remove(&a->unseen_link);
         link_remove(&a->ended_link);
         attempt_close_channel(a);
         sd_event_source_disable_unref(a->pidfd_io);

@@ -39,7 +39,7 @@ struct Launch {
         int child_pidfd;
         int sock;
         sd_event *event;
-        sd_event_source *io, *child_io, *timer, *defer;
+        sd_event_source *io, *child_io, *timer, *defer, *look;
         usec_t reconnect_delay;
         const LaunchCallbacks *callbacks;
         void *userdata;
@@ -53,6 +53,7 @@ struct Launch {
         uint32_t flags, last_cookie;
         Link queue, sent;               /* of Request */
         Link attempts;                  /* LaunchAttempt.link */
+        Link unseen;                    /* LaunchAttempt.unseen_link: to be adopted, and not looked for yet */
         Link ended;                     /* LaunchAttempt.ended_link: outcomes to be told */
         int record_fd;                  /* of record_dir, -1 until it exists */
         int parameters_fd;              /* the parameters of the last start, sealed; -1 without */
@@ -61,6 +62,7 @@ struct Launch {
 
 typedef enum AttemptState {
         ATTEMPT_STARTING,               /* own channel; the start is queued or sent */
+        ATTEMPT_UNSEEN,                 /* an earlier daemon's, not looked for yet */
         ATTEMPT_HELLO,                  /* connected to `control`, not known yet to be who it should be: nothing but HELLO is sent */
         ATTEMPT_LIVING,                 /* verified */
         ATTEMPT_LEAVING,                /* the channel has ended, the pidfd has not */
@@ -72,7 +74,7 @@ typedef enum AttemptState {
 
 struct LaunchAttempt {
         Launch *launch;
-        Link link, ended_link;
+        Link link, unseen_link, ended_link;
         Ulid id;
         unsigned number;
         void *data;
@@ -142,3 +144,4 @@ typedef enum SettleAfter { SETTLE_FIND, SETTLE_GONE, SETTLE_KILLED } SettleAfter
 void attempt_settle(LaunchAttempt *a, SettleAfter after);       /* who is there, what is on disk */
 void attempt_kill(LaunchAttempt *a);                    /* asks the launcher for the proof that nothing is left */
 void attempt_state_line(LaunchAttempt *a, char *lines); /* the answer to HELLO; changes `lines` */
+int launch_look(sd_event_source *s, void *launch);      /* for the next that is unseen */

@@ -300,6 +300,8 @@ static int launch_watch(Launch *l) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(l->io, "launcher");
+        /* Its hello, which makes us ready, does not stand in line behind those of a thousand supervisors. */
+        (void) sd_event_source_set_priority(l->io, SD_EVENT_PRIORITY_NORMAL - 10);
         return 0;
 }
 
@@ -377,6 +379,7 @@ static Launch *launch_alloc(const Settings *settings) {
         link_init(&l->queue);
         link_init(&l->sent);
         link_init(&l->attempts);
+        link_init(&l->unseen);
         link_init(&l->ended);
         link_init(&l->idle);
         return l;
@@ -415,9 +418,12 @@ int launch_attach(Launch *l, sd_event *event, const LaunchCallbacks *callbacks, 
         l->callbacks = callbacks;
         l->userdata = userdata;
         r = sd_event_add_defer(event, &l->defer, on_defer, l);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(l->defer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(l->defer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &l->look, launch_look, l);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(l->look, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         if (!l->is_child) {
@@ -447,6 +453,7 @@ void launch_free(Launch *l) {
         sd_event_source_disable_unref(l->timer);
         sd_event_source_disable_unref(l->retire);
         sd_event_source_disable_unref(l->defer);
+        sd_event_source_disable_unref(l->look);
         sd_event_unref(l->event);
         fd_close(l->sock);
         fd_close(l->record_fd);

@@ -23,6 +23,8 @@ typedef enum LaunchEnd {
 } LaunchEnd;
 
 typedef struct LaunchCallbacks {
+        /* An attempt of an earlier daemon lives: its supervisor has answered. */
+        void (*on_adopted)(void *userdata, void *attempt_data);
         /* Notes from the task, already coalesced: beat 0, status NULL, progress -1 where absent. */
         void (*on_note)(void *userdata, void *attempt_data, usec_t beat, const char *status, int progress);
         /* The supervisor stops the attempt by itself: STOP_TIMEOUT or STOP_STALLED. */
@@ -65,10 +67,9 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
 void launch_go(LaunchAttempt *a);
 /* `started` is not committed: nothing is run, on_ended is not called. Returns NULL. */
 LaunchAttempt *launch_abandon(LaunchAttempt *a);
-/* Finds out what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who it is
- * (wire.h), or, when nobody is there, gathers the evidence. Always ends in on_ended sooner or later, never before returning; `adopted`
- * tells whether it lives. */
-int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, bool *ret_adopted, LaunchAttempt **ret);
+/* Finds out, from the loop, what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who
+ * it is (wire.h), or, when nobody is there, gathers the evidence. Ends in on_ended sooner or later, after on_adopted if it lives. -ENOMEM. */
+int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret);
 /* Evidence of an attempt of an earlier boot: 0 and the record (to be freed), -ENOENT without one. */
 int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret);
 

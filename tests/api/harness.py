@@ -498,7 +498,9 @@ class Daemon(Client):
                 return b'JOBBERS_TASK_ID=' + task_id.encode() in open(f'/proc/{pid}/environ', 'rb').read().split(b'\0')
             except OSError:
                 return False
-        [pid] = [p for p in self.task_processes() if carries(p) and not carries(parent_of(p))]
+        def found():                            # nobody, in the middle of an exec
+            return [p for p in self.task_processes() if carries(p) and not carries(parent_of(p))]
+        [pid] = until(found, 'one process carries it')
         return pid
 
     def supervisor_pid(self, task_id):

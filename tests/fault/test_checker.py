@@ -1,6 +1,7 @@
 """The checker's own tests: a history in which all is well, and one violation after the other made up in it. A checker that could not fail
 would make every campaign a test of nothing; an invariant without a breach here fails `test_every_invariant_is_broken_here`."""
 import copy
+import glob
 import json
 import os
 import sqlite3
@@ -224,3 +225,11 @@ def test_as_a_program(tmp_path):
     (tmp_path / 'ledger').write_text(f'S {A} 1 77 210 210\n')
     done = run()
     assert done.returncode == 1 and 'no success without an end' in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize('patch', sorted(glob.glob(os.path.join(HERE, 'faults', '*.patch'))), ids=os.path.basename)
+def test_a_seeded_fault_still_applies(patch):
+    """Whether it is caught takes `seeded`, and a quarter of an hour."""
+    root = os.path.dirname(os.path.dirname(HERE))
+    done = subprocess.run(['patch', '--dry-run', '--force', '-p1', '-i', patch], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

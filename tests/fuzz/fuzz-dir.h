@@ -12,9 +12,12 @@
 
 static char fuzz_dir[64];
 
-static inline void must(bool ok) {
-        if (!ok)
-                abort();
+#define must(condition) fuzz_must(condition, #condition, __LINE__)
+static inline void fuzz_must(bool ok, const char *condition, unsigned line) {
+        if (ok)
+                return;
+        fprintf(stderr, "line %u: %s: does not hold\n", line, condition);
+        abort();
 }
 
 static void fuzz_dir_remove(void) {

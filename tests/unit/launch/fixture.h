@@ -30,7 +30,7 @@ typedef struct Fixture {
         Ulid id;
         bool in_verb;                   /* callbacks are forbidden now */
         /* what was told */
-        unsigned n_ended, n_ready, n_reloaded, n_dead, n_notes, n_stopping;
+        unsigned n_ended, n_ready, n_reloaded, n_dead, n_adopted, n_notes, n_stopping;
         LaunchEnd end;
         int error;
         char sentence[256];
@@ -70,6 +70,12 @@ static inline void seen_ended(void *userdata, void *data, LaunchEnd end, int err
                 *record = (ExitRecord) {};
         }
 }
+static inline void seen_adopted(void *userdata, void *data) {
+        Fixture *f = userdata;
+        assert_false(f->in_verb);
+        assert_ptr_equal(data, f);
+        f->n_adopted++;
+}
 static inline void seen_ready(void *userdata) {
         Fixture *f = userdata;
         assert_false(f->in_verb);
@@ -85,7 +91,7 @@ static inline void seen_dead(void *userdata) {
         assert_false(f->in_verb);
         f->n_dead++;
 }
-static const LaunchCallbacks seen_callbacks = { .on_note = seen_note, .on_stopping = seen_stopping, .on_ended = seen_ended,
+static const LaunchCallbacks seen_callbacks = { .on_adopted = seen_adopted, .on_note = seen_note, .on_stopping = seen_stopping, .on_ended = seen_ended,
                                                .on_ready = seen_ready, .on_reloaded = seen_reloaded, .on_launcher_dead = seen_dead };
 
 /* Runs the loop until `condition` holds. */
@@ -155,10 +161,14 @@ static inline void peer_reply(Fixture *f, uint32_t verb, uint32_t cookie, int re
         assert_int_equal(send(f->peer, &r, sizeof r, MSG_NOSIGNAL), sizeof r);
 }
 
-static inline void peer_hello(Fixture *f, uint32_t flags) {
+static inline void peer_say_hello(Fixture *f, uint32_t flags) {
         LauncherReply r = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = flags, .pid = getpid() };
-        unsigned before = f->n_ready;
         assert_int_equal(send(f->peer, &r, sizeof r, MSG_NOSIGNAL), sizeof r);
+}
+
+static inline void peer_hello(Fixture *f, uint32_t flags) {
+        unsigned before = f->n_ready;
+        peer_say_hello(f, flags);
         UNTIL(f, f->n_ready > before);
 }
 

@@ -12,7 +12,9 @@ static void living(void **state) {
         assert_int_equal(launch_attempt_pid(a), s.pid);
         stop(f, a, STOP_CANCELLED);
         assert_int_equal(a->state, ATTEMPT_HELLO);
+        assert_int_equal(f->n_adopted, 0);
         UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->n_adopted, 1);
         assert_int_equal(f->end, LAUNCH_END_RECORD);
         assert_int_equal(f->record.exit_status, 9);
         supervisor_end(&s, "S");
@@ -29,6 +31,33 @@ static void stopped_later(void **state) {
         UNTIL(f, f->n_ended == 1);
         assert_int_equal(f->end, LAUNCH_END_RECORD);
         supervisor_end(&s, "S");
+}
+
+/* Nor is a stop lost that comes before anybody has looked. */
+static void stopped_unseen(void **state) {
+        Fixture *f = *state;
+        LaunchAttempt *a = NULL;
+        Supervisor s = play(f, PLAY_HONEST);
+        write_started(f);
+        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f, &a), 0);
+        stop(f, a, STOP_CANCELLED);
+        assert_int_equal(a->state, ATTEMPT_UNSEEN);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->n_adopted, 1);
+        supervisor_end(&s, "S");
+}
+
+/* The launcher's hello makes the daemon ready: it does not wait until all are found. */
+static void hello_comes_first(void **state) {
+        Fixture *f = *state;
+        LaunchAttempt *a[20];
+        for (unsigned i = 0; i < ARRAY_SIZE(a); i++)
+                assert_int_equal(launch_adopt(f->launch, &f->id, i + 1, f, &a[i]), 0);
+        peer_say_hello(f, LAUNCHER_HOLDS_CGROUP);
+        UNTIL(f, launch_is_ready(f->launch));
+        assert_int_equal(a[ARRAY_SIZE(a) - 1]->state, ATTEMPT_UNSEEN);
+        UNTIL(f, f->n_ended == ARRAY_SIZE(a));
+        assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
 }
 
 /* The daemon may go again: the supervisor stays. */
@@ -55,6 +84,7 @@ static void impostor(Fixture *f, Play p) {
         peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
         UNTIL(f, f->n_ended == 1);
         assert_int_equal(f->end, LAUNCH_END_LOST);
+        assert_int_equal(f->n_adopted, 0);
         supervisor_end(&s, "");                 /* it was told nothing, and it was not signalled */
 }
 static void other_start_time(void **state) {
@@ -247,6 +277,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(living),
                 T(stopped_later),
+                T(stopped_unseen),
+                T(hello_comes_first),
                 T(daemon_leaves),
                 T(other_start_time),
                 T(other_task),
