@@ -304,13 +304,8 @@ int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt
         LaunchAttempt *a = attempt_new(l, task_id, attempt, attempt_data);
         if (!a)
                 return -ENOMEM;
-        int r = sd_event_source_set_enabled(l->look, SD_EVENT_ON);
-        if (r < 0) {
-                attempt_free(a);
-                return r;
-        }
         a->state = ATTEMPT_UNSEEN;
         list_append(&l->unseen, &a->unseen_link);
         *ret = a;
-        return 0;
+        return sd_event_source_set_enabled(l->look, SD_EVENT_ON);
 }
