@@ -240,6 +240,7 @@ check-valgrind: $(UNIT_TESTS)
 	@UNDER="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect --error-exitcode=9" tests/unit/run-all $(UNIT_TESTS)
 ##: how many lines of jobbersd and jobbers-run the tests reach; fails below 90 %, and below 100 % of the life table and recovery
 coverage:
+	@packaging/deps build test coverage
 	@$(MAKE) --no-print-directory COV=1 coverage-run
 coverage-run: $(PROGRAMS) $(UNIT_TESTS)
 	@tests/coverage $(B) $(or $(SUITES),unit api fault examples fuzz)

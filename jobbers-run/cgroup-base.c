@@ -61,8 +61,9 @@ static void controllers_enable(CgroupBase *b, int own_fd, const char *leaf) {
                         log_warning_errno(r, "cannot move to a cgroup of its own below %s", b->path);
         } else if (systemd)
                 return;         /* somebody else's tree */
-        if (cgroup_controllers_enable(own_fd) != 0)
-                b->controllers = cgroup_controllers_enable(b->fd);
+        CgroupControllers own;
+        if (cgroup_controllers_enable(own_fd, &own) >= 0 && own != 0)
+                (void) cgroup_controllers_enable(b->fd, &b->controllers);
 }
 
 /* Creates a process inside a new cgroup, ends it by cgroup.kill, removes the cgroup. */

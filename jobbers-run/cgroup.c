@@ -93,16 +93,18 @@ static const struct {
         CgroupControllers flag;
 } controllers[] = { { "memory", CGROUP_MEMORY }, { "cpu", CGROUP_CPU }, { "io", CGROUP_IO }, { "pids", CGROUP_PIDS } };
 
-CgroupControllers cgroup_controllers(int dir_fd, const char *file) {
+int cgroup_controllers(int dir_fd, const char *file, CgroupControllers *ret) {
         char buf[4096], *state;
         CgroupControllers found = 0;
-        if (file_read(dir_fd, file, buf, sizeof buf) < 0)
-                return 0;
+        ssize_t n = file_read(dir_fd, file, buf, sizeof buf);
+        if (n < 0)
+                return (int) n;
         for (char *word = strtok_r(buf, " \n", &state); word; word = strtok_r(NULL, " \n", &state))
                 for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
                         if (STREQ(word, controllers[i].name))
                                 found |= controllers[i].flag;
-        return found;
+        *ret = found;
+        return 0;
 }
 
 static int controllers_write(int dir_fd, CgroupControllers which) {
@@ -113,15 +115,19 @@ static int controllers_write(int dir_fd, CgroupControllers which) {
         return cgroup_write(dir_fd, "cgroup.subtree_control", words);
 }
 
-CgroupControllers cgroup_controllers_enable(int dir_fd) {
-        CgroupControllers there = cgroup_controllers(dir_fd, "cgroup.controllers");
+int cgroup_controllers_enable(int dir_fd, CgroupControllers *ret) {
+        CgroupControllers there = 0;
+        int r = cgroup_controllers(dir_fd, "cgroup.controllers", &there);
+        if (r < 0)
+                return r;
+        *ret = there;
         /* At once: for each write the kernel waits until no process is just being forked. */
         if (!there || controllers_write(dir_fd, there) >= 0)
-                return there;
+                return 0;
         for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
                 if (there & controllers[i].flag)
                         (void) controllers_write(dir_fd, controllers[i].flag);
-        return cgroup_controllers(dir_fd, "cgroup.subtree_control");
+        return cgroup_controllers(dir_fd, "cgroup.subtree_control", ret);
 }
 
 int cgroup_open_events(int dir_fd) {

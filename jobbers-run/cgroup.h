@@ -40,10 +40,10 @@ int cgroup_mount_point(const char **ret);
 /* True when `name` is `of` or below it. */
 bool cgroup_name_within(const char *name, const char *of);
 
-/* Those of ours that the file (cgroup.controllers, cgroup.subtree_control) lists. */
-CgroupControllers cgroup_controllers(int dir_fd, const char *file);
-/* Turns on for the children what there is; returns those that are on. Each by itself: one that cannot be had does not cost the others. */
-CgroupControllers cgroup_controllers_enable(int dir_fd);
+/* Those of ours that the file (cgroup.controllers, cgroup.subtree_control) lists; -errno. */
+int cgroup_controllers(int dir_fd, const char *file, CgroupControllers *ret);
+/* Turns on for the children what there is, and says what is on. Each by itself: one that cannot be had does not cost the others. -errno. */
+int cgroup_controllers_enable(int dir_fd, CgroupControllers *ret);
 int cgroup_write(int dir_fd, const char *file, const char *value);
 /* A file with one number; "max" is UINT64_MAX. */
 int cgroup_read_u64(int dir_fd, const char *file, uint64_t *ret);

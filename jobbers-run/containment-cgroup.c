@@ -14,6 +14,8 @@
 #include "jobbers-run/stay.h"
 #include "launch/wire.h"
 
+#define SCOPE_LEAF "supervisor"
+
 /* ── limits ── */
 
 static int limit_write(int fd, const char *file, const char *format, uint64_t value, const char *setting, char **ret_sentence) {
@@ -117,14 +119,13 @@ static int cgroup_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) 
 
 /* With controllers for its children a cgroup holds no processes; without any, moving would only make every fork on the host wait. */
 static int scope_divide(Containment *c) {
-        if (cgroup_controllers(c->parent_fd, "cgroup.controllers") == 0)
-                return 0;
-        if (mkdirat(c->parent_fd, "supervisor", 0755) < 0 && errno != EEXIST)
+        int r = cgroup_controllers(c->parent_fd, "cgroup.controllers", &c->controllers);
+        if (r < 0 || c->controllers == 0)
+                return r;
+        if (mkdirat(c->parent_fd, SCOPE_LEAF, 0755) < 0 && errno != EEXIST)
                 return -errno;
-        int r = cgroup_write(c->parent_fd, "supervisor/cgroup.procs", "0");
-        if (r >= 0)
-                c->controllers = cgroup_controllers_enable(c->parent_fd);
-        return r;
+        r = cgroup_write(c->parent_fd, SCOPE_LEAF "/cgroup.procs", "0");
+        return r < 0 ? r : cgroup_controllers_enable(c->parent_fd, &c->controllers);
 }
 
 /* We were put into our scope while we waited at the gate. The limits are the scope's own, set by systemd. */
@@ -141,6 +142,9 @@ static int scope_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
                 r = cgroup_of_pid(0, &own);
         if (r < 0)
                 return r;
+        char *leaf = strrchr(own, '/');
+        if (leaf && STREQ(leaf, "/" SCOPE_LEAF))        /* it is not the first time: the disk was full, say */
+                *leaf = '\0';
         size_t len = strlen(own), unit_len = strlen(unit);
         if (len < unit_len || !STREQ(own + len - unit_len, unit)) {
                 *ret_sentence = str_new("the supervisor is in %s and not in its scope", own);

@@ -346,11 +346,12 @@ static CgroupControllers manager_controllers(sd_bus *bus) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_free_ char *path = NULL;
         const char *group, *mount;
+        CgroupControllers found;
         if (manager_ask(bus, "ControlGroup", &reply) < 0 || sd_bus_message_read(reply, "v", "s", &group) < 0 || cgroup_mount_point(&mount) < 0 ||
             !(path = str_new("%s%s", mount, group)))
                 return 0;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 ? 0 : cgroup_controllers(fd, "cgroup.controllers");
+        return fd >= 0 && cgroup_controllers(fd, "cgroup.controllers", &found) >= 0 ? found : 0;
 }
 
 static int bus_open(Scopes *s) {

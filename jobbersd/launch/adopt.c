@@ -171,7 +171,8 @@ void attempt_state_line(LaunchAttempt *a, char *lines) {
                 }
         }
         if (is_it && has_pid) {
-                bool adopted = a->start_cookie == 0 && !a->seen;
+                bool adopted = a->adopting;
+                a->adopting = false;
                 a->state = ATTEMPT_LIVING;
                 a->seen = true;
                 a->retry_delay = 0;
@@ -291,13 +292,19 @@ void attempt_gone(LaunchAttempt *a) {
         attempt_settle(a, SETTLE_GONE);
 }
 
-/* One at a time, so that a daemon with thousands of them is there for others, and ready, before it has greeted all. */
-int launch_look(sd_event_source *s, void *userdata) {
+/* A timer, and not a defer source, which would stay at the head of the line of those that are pending. */
+static int look_soon(Launch *l) {
+        int r = sd_event_source_set_time_relative(l->look, 0);
+        return r < 0 ? r : sd_event_source_set_enabled(l->look, SD_EVENT_ONESHOT);
+}
+
+/* One at a time and in turn with all else, so that a daemon with thousands of them is ready, and there for others, before it has found all. */
+int launch_look(sd_event_source *s, uint64_t usec, void *userdata) {
         Launch *l = userdata;
         LaunchAttempt *a = CONTAINER_OF(l->unseen.next, LaunchAttempt, unseen_link);
         link_remove(&a->unseen_link);
         attempt_settle(a, SETTLE_FIND);
-        return list_empty(&l->unseen) ? sd_event_source_set_enabled(s, SD_EVENT_OFF) : 0;
+        return list_empty(&l->unseen) ? 0 : look_soon(l);
 }
 
 int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret) {
@@ -305,7 +312,8 @@ int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt
         if (!a)
                 return -ENOMEM;
         a->state = ATTEMPT_UNSEEN;
+        a->adopting = true;
         list_append(&l->unseen, &a->unseen_link);
         *ret = a;
-        return sd_event_source_set_enabled(l->look, SD_EVENT_ON);
+        return look_soon(l);
 }

@@ -91,6 +91,7 @@ struct LaunchAttempt {
         bool committed;                 /* launch_go */
         bool go;                        /* the gate was opened, for which it takes both */
         bool seen;                      /* it said something: it did run */
+        bool adopting;                  /* its supervisor has not answered yet */
         bool stranger;                  /* who listens on `control` is not it */
         bool damaged;                   /* its record cannot be read */
         StopReason stop;                /* asked for, and not yet in the channel */
@@ -144,4 +145,4 @@ typedef enum SettleAfter { SETTLE_FIND, SETTLE_GONE, SETTLE_KILLED } SettleAfter
 void attempt_settle(LaunchAttempt *a, SettleAfter after);       /* who is there, what is on disk */
 void attempt_kill(LaunchAttempt *a);                    /* asks the launcher for the proof that nothing is left */
 void attempt_state_line(LaunchAttempt *a, char *lines); /* the answer to HELLO; changes `lines` */
-int launch_look(sd_event_source *s, void *launch);      /* for the next that is unseen */
+int launch_look(sd_event_source *s, uint64_t usec, void *launch);       /* for the next that is unseen */

@@ -421,7 +421,7 @@ int launch_attach(Launch *l, sd_event *event, const LaunchCallbacks *callbacks, 
         if (r >= 0)
                 r = sd_event_source_set_enabled(l->defer, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_defer(event, &l->look, launch_look, l);
+                r = sd_event_add_time_relative(event, &l->look, CLOCK_MONOTONIC, 0, 1, launch_look, l);
         if (r >= 0)
                 r = sd_event_source_set_enabled(l->look, SD_EVENT_OFF);
         if (r < 0)

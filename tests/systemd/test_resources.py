@@ -35,6 +35,23 @@ def test_oom_can_be_retried(machine):
     assert record["status"] == "completed" and [a["end_reason"] for a in record["attempts"]] == ["oom", "exit"], record
 
 
+def test_a_full_disk_at_the_gate_of_a_scope(machine):
+    """The supervisor is in its leaf of the scope already when it finds no room for its record: it waits, and starts then."""
+    records = "/var/lib/jobbers/records"
+    machine.define("patient", "exit 0")
+    machine.sh(f"systemctl stop jobbersd jobbers-launcher.service; mount -t tmpfs -o size=64k,$(stat -c mode=%a,uid=%u,gid=%g {records}) tmpfs {records} "
+               "&& systemctl start jobbersd")
+    try:
+        machine.sh(f"head -c 1M /dev/zero >{records}/fill || true")
+        task = machine.submit("patient")
+        machine.wait(f"journalctl JOBBERS_TASK_ID={task} | grep -q 'short of disk space'")
+        machine.sh(f"rm {records}/fill")
+        record = machine.final(task)
+        assert record["status"] == "completed" and len(record["attempts"]) == 1, record
+    finally:
+        machine.sh(f"systemctl stop jobbersd jobbers-launcher.service; umount {records}; systemctl start jobbersd")
+
+
 def test_fork_bomb_stops_at_tasks_max(machine):
     machine.define("bomb", "f() { f | f & }; f; sleep 1000", resources={"TasksMax": 40}, TimeoutSec=6, KillGraceSec=1, MaxRetries=0)
     record = machine.final(machine.submit("bomb"), 600)

@@ -26,6 +26,7 @@ static void stopped_later(void **state) {
         LaunchAttempt *a = adopt(f, true);
         UNTIL(f, a->state == ATTEMPT_LIVING);
         assert_int_equal(f->n_notes, 1);
+        assert_int_equal(f->n_adopted, 1);
         assert_string_equal(f->status, "STATE=running PID=1 TASK=nobody");
         stop(f, a, STOP_CANCELLED);
         UNTIL(f, f->n_ended == 1);

@@ -144,8 +144,10 @@ static void test_files(void **state) {
         assert_int_equal(cgroup_read_pairs(fd, "io", "rbytes", &value), 0);
         assert_int_equal(value, 42);
         assert_int_equal(fd_write_file_at(fd, "words", "cpuset cpu memory pid\n", 22, 0600, false), 0);
-        assert_int_equal(cgroup_controllers(fd, "words"), CGROUP_CPU | CGROUP_MEMORY);
-        assert_int_equal(cgroup_controllers(fd, "missing"), 0);
+        CgroupControllers found = 0;
+        assert_int_equal(cgroup_controllers(fd, "words", &found), 0);
+        assert_int_equal(found, CGROUP_CPU | CGROUP_MEMORY);
+        assert_int_equal(cgroup_controllers(fd, "missing", &found), -ENOENT);
         _cleanup_close_ int tmp = open("/tmp", O_PATH | O_DIRECTORY);
         assert_int_equal(fd_remove_tree_at(tmp, strrchr(path, '/') + 1), 0);
 }
