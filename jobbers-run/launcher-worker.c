@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "jobbers-run/supervisor.h"
 
-#define GOODBYE_MS 2000         /* a host under load gives them no CPU for a while */
+#define GOODBYE_MS 4000         /* a host under load gives them no CPU for a while */
 
 /* ── in the launcher ── */
 

@@ -93,7 +93,7 @@ class Vm:
     # ── inside ──
     def _ssh(self, user="root"):
         return ["ssh", "-i", str(self.image / "key"), "-p", str(self.ssh_port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
+                "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
                 "-o", f"ControlPath={self.work}/ssh-%r", f"{user}@127.0.0.1"]
 
     def _forget_connection(self):
