@@ -68,7 +68,8 @@ void launch_go(LaunchAttempt *a);
 /* `started` is not committed: nothing is run, on_ended is not called. Returns NULL. */
 LaunchAttempt *launch_abandon(LaunchAttempt *a);
 /* Finds out, from the loop, what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who
- * it is (wire.h), or, when nobody is there, gathers the evidence. Ends in on_ended sooner or later, after on_adopted if it lives. -errno: it is not looked for. */
+ * it is (wire.h), or, when nobody is there, gathers the evidence. Ends in on_ended sooner or later, after on_adopted if it lives. -errno: it is
+ * not looked for. */
 int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret);
 /* Evidence of an attempt of an earlier boot: 0 and the record (to be freed), -ENOENT without one. */
 int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret);
