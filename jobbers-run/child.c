@@ -62,6 +62,7 @@ static _Noreturn void child_main(ChildPlan *plan) {
 
         if (setsid() < 0)
                 child_fail(plan, CHILD_EXIT_SETSID);
+        (void) syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &(struct sched_param) {});       /* ours is another (inherited.c) */
         if (plan->reset_oom_score)
                 oom_score_reset();
         if (dup2(plan->stdin_fd, 0) < 0 || dup2(plan->output_fd, 1) < 0 || dup2(plan->output_fd, 2) < 0)

@@ -61,10 +61,12 @@ static void limits_reset(void) {
         }
 }
 
-/* The CPUs are those of the first process, and not all there are: some may be set aside for other things. */
+/* Our share of the CPU is an ordinary one, but what wakes us takes it from nobody at once: not from a task, and not from systemd, which gets a tenth
+ * more scopes done that way. Tasks are told otherwise (child.c). The CPUs are those of the first process, and not all there are: some may be
+ * set aside for other things. */
 static void scheduling_reset(void) {
         cpu_set_t cpus;
-        (void) sched_setscheduler(0, SCHED_OTHER, &(struct sched_param) {});
+        (void) sched_setscheduler(0, SCHED_BATCH, &(struct sched_param) {});
         (void) setpriority(PRIO_PROCESS, 0, 0);
         (void) syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0));
         if (sched_getaffinity(1, sizeof cpus, &cpus) >= 0)
