@@ -31,7 +31,7 @@ typedef struct Job {
         char queue[NAME_LEN_MAX + 1];
         int parameters_fd, channel_fd;          /* owned by the supervisor */
         int lock_fd;                            /* wire.h, ORDER; -1 without */
-        uint32_t spare;                         /* number of a record file to be used again; 0: a new one is made */
+        _Atomic uint32_t *spares;               /* numbers of record files to be used again (record.h); borrowed, NULL without */
         bool reset_oom_score;                   /* our own is not for tasks */
         OutputKind output;
         int output_fd;                          /* with OUTPUT_DESCRIPTOR */

@@ -30,7 +30,6 @@ typedef struct Finding {
         TrustStamp trust;
 } Finding;
 
-#define SPARES_MAX 32
 
 typedef struct Launcher {
         const Settings *settings;
@@ -96,8 +95,6 @@ void worker_run(Launcher *l, Stay *stay);
 
 /* launcher-spare.c */
 int spares_open(Launcher *l);
-uint32_t spare_take(Launcher *l);                       /* its number, 0 when there is none; supervisors may do this */
-void spare_give_back(Launcher *l, uint32_t number);     /* nobody was told of it */
 /* Makes a record that is not needed any more a spare: 1; 0: it is not wanted as one; -errno. */
 int spare_put(Launcher *l, const char *record);
 void spares_clear(Launcher *l);                         /* removes all there are, those of a killed launcher too */

@@ -1,9 +1,5 @@
-/* launcher-spare.c: record files that nobody needs any more, kept for the next attempts. On a file system with a journal, making and removing a
- * file for each task costs more the faster tasks come and go (ext4 passes over every inode that was freed in the last seconds); to give one
- * another name costs next to nothing.
- *
- * A spare is a name that is no attempt's, so nobody reads what is in it. The supervisor that is told its number writes over all of it before it
- * gets a name that counts. */
+/* launcher-spare.c: record files that were forgotten, kept for the next attempts (record.h). A supervisor that takes one out of the table writes
+ * over all of it before it gets a name that counts. */
 #include "jobbers-run/launcher-private.h"
 
 #include <dirent.h>
@@ -19,34 +15,19 @@
 #include "jobbers-run/record.h"
 
 int spares_open(Launcher *l) {
-        void *shared = mmap(NULL, SPARES_MAX * sizeof *l->spares, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        void *shared = mmap(NULL, RECORD_SPARES_MAX * sizeof *l->spares, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared == MAP_FAILED)
                 return log_error_errno(-errno, "cannot map memory");
         l->spares = shared;
         return 0;
 }
 
-uint32_t spare_take(Launcher *l) {
-        for (size_t i = 0; i < SPARES_MAX; i++) {
-                uint32_t number = atomic_load_explicit(&l->spares[i], memory_order_relaxed);
-                if (number != 0 && atomic_compare_exchange_strong(&l->spares[i], &number, 0))
-                        return number;
-        }
-        return 0;
-}
-
 /* Nobody but the launcher fills places. */
 static _Atomic uint32_t *place_find(Launcher *l) {
-        for (size_t i = 0; i < SPARES_MAX; i++)
+        for (size_t i = 0; i < RECORD_SPARES_MAX; i++)
                 if (atomic_load_explicit(&l->spares[i], memory_order_relaxed) == 0)
                         return &l->spares[i];
         return NULL;
-}
-
-void spare_give_back(Launcher *l, uint32_t number) {
-        _Atomic uint32_t *place = place_find(l);
-        if (place)
-                atomic_store(place, number);
 }
 
 int spare_put(Launcher *l, const char *record) {
@@ -69,7 +50,7 @@ int spare_put(Launcher *l, const char *record) {
 
 void spares_clear(Launcher *l) {
         DIR *dir = fd_list(l->place.records_fd);
-        for (size_t i = 0; l->spares && i < SPARES_MAX; i++)
+        for (size_t i = 0; l->spares && i < RECORD_SPARES_MAX; i++)
                 atomic_store(&l->spares[i], 0);
         if (!dir)
                 return;

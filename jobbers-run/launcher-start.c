@@ -172,6 +172,7 @@ void launcher_job(Launcher *l, const LauncherRequest *q, const Start *start, int
                 .parameters_fd = parameters_fd,
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
+                .spares = l->spares,
                 .reset_oom_score = l->oom_protected || (start->scope && l->place.privileged),
                 .output = output_kind(l, start->scope),
                 .output_fd = -1,
@@ -229,10 +230,8 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 return;
         }
         launcher_job(l, q, &start, parameters, channel, l->lock_fd, &job);
-        job.spare = spare_take(l);
         r = supervisor_fork(l, q, &job, start.scope, &pid);
         if (r < 0) {
-                spare_give_back(l, job.spare);
                 launcher_reply(l, q, r, "no process can be created for its supervisor");
                 return;
         }

@@ -90,7 +90,6 @@ void worker_run(Launcher *l, Stay *stay) {
                     launcher_check_start(l, &q, parameters, true, &start, &why, &sentence) < 0 || start.scope)
                         return;
                 launcher_job(l, &q, &start, TAKE_FD(parameters), TAKE_FD(stay->channel_fd), TAKE_FD(stay->lock_fd), &job);
-                job.spare = spare_take(l);
                 job.stay = stay;
                 if (!supervisor_run(&job))
                         return;

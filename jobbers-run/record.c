@@ -3,6 +3,7 @@
 #include "jobbers-run/record.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,15 +26,22 @@ char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX])
         return buf;
 }
 
-void record_spare_drop(const Job *job) {
-        char name[RECORD_SPARE_NAME_MAX];
-        if (job->spare != 0)
-                (void) unlinkat(job->place->records_fd, record_spare_name(job->spare, name), 0);
+/* Its number; 0: there is none. The table is shared with other supervisors and the launcher, which alone fills it. */
+static uint32_t spare_take(_Atomic uint32_t *spares) {
+        for (size_t i = 0; spares && i < RECORD_SPARES_MAX; i++) {
+                uint32_t number = atomic_load_explicit(&spares[i], memory_order_relaxed);
+                if (number != 0 && atomic_compare_exchange_strong(&spares[i], &number, 0))
+                        return number;
+        }
+        return 0;
 }
 
-/* 0: the spare has become ID.n.started. -EEXIST: there is one. -ENOENT: no spare that can be used. */
-static int spare_use(RecordFile *f, uint32_t number, const char *head) {
+/* 0: a spare has become ID.n.started. -EEXIST: there is one. -ENOENT: no spare that can be used. */
+static int spare_use(RecordFile *f, _Atomic uint32_t *spares, const char *head) {
         char name[RECORD_SPARE_NAME_MAX];
+        uint32_t number = spare_take(spares);
+        if (number == 0)
+                return -ENOENT;
         record_spare_name(number, name);
         f->fd = openat(f->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
         if (f->fd < 0)
@@ -46,7 +54,29 @@ static int spare_use(RecordFile *f, uint32_t number, const char *head) {
         return r;
 }
 
-int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key) {
+/* As above. The rename comes first: a `forget` that is under way after all may make the file a spare, and so another's. */
+static int keep_use(RecordFile *f, RecordKeep *keep, const char *head) {
+        int r = -ENOENT;
+        if (!keep->name[0])
+                return r;
+        f->fd = TAKE_FD(keep->fd);
+        if (f->fd >= 0 && renameat2(f->dir_fd, keep->name, f->dir_fd, f->started, RENAME_NOREPLACE) >= 0) {
+                if (head_write(f->fd, head) >= 0)
+                        r = 0;
+                else
+                        (void) unlinkat(f->dir_fd, f->started, 0);
+        } else {
+                if (f->fd >= 0 && errno == EEXIST)
+                        r = -EEXIST;
+                (void) unlinkat(f->dir_fd, keep->name, 0);
+        }
+        keep->name[0] = '\0';
+        if (r < 0)
+                f->fd = fd_close(f->fd);
+        return r;
+}
+
+int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *keep, const char *key) {
         char head[RECORD_SPACE], id[ULID_STR_MAX];
         int r;
 
@@ -66,7 +96,9 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key
         /* Both names: a daemon that is slow to forget must not have its record overwritten. */
         if (faccessat(dir_fd, f->final, F_OK, 0) >= 0)
                 return -EEXIST;
-        r = job->spare != 0 ? spare_use(f, job->spare, head) : -ENOENT;
+        r = keep ? keep_use(f, keep, head) : -ENOENT;
+        if (r == -ENOENT)
+                r = spare_use(f, job->spares, head);
         if (r != -ENOENT)
                 return r;
         f->fd = openat(dir_fd, f->started, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -132,6 +164,13 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
 void record_file_close(RecordFile *f) {
         f->fd = fd_close(f->fd);
         free(TAKE_PTR(f->text));
+}
+
+void record_file_keep(RecordFile *f, RecordKeep *keep) {
+        fd_close(keep->fd);
+        /* The space of a large result is wanted back. */
+        keep->fd = f->text_len <= RECORD_SPACE ? TAKE_FD(f->fd) : -1;
+        snprintf(keep->name, sizeof keep->name, "%s", f->final);
 }
 
 /* ── the result ── */

@@ -13,22 +13,39 @@ typedef struct RecordFile {
         bool renamed;
 } RecordFile;
 
-#define RECORD_SPACE 4096                       /* what a record without a large result needs */
-/* The name of a record file that waits to be used again. */
-#define RECORD_SPARE_PREFIX "spare."
-#define RECORD_SPARE_NAME_MAX 32
-char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]);
-void record_spare_drop(const Job *job);         /* an attempt that comes to nothing has no use for its spare */
-
 #define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .fd = -1 })
 
-/* Creates ID.n.started with the space that its record will need, out of the job's spare if there is one. -EEXIST: the attempt has run already. -ENOSPC, …: nothing is left behind. */
-int record_file_begin(RecordFile *f, int dir_fd, const Job *job, const char *key);
+#define RECORD_SPACE 4096                       /* what a record without a large result needs */
+
+/* Files of records that nobody needs any more become those of the next attempts. On a file system with a journal, making and removing a file for
+ * each task costs more the faster tasks come and go (ext4 passes over every inode that was freed in the last seconds); to give one another name
+ * costs next to nothing. There are two kinds. */
+
+/* That of the attempt before, kept by a supervisor that goes on to another: it becomes ID.n.started by one rename, once the daemon has said that
+ * it took what is in it (TAKEN in wire.h). */
+typedef struct RecordKeep {
+        int fd;                         /* -1: it is not fit to be used again */
+        char name[PLACE_KEY_MAX];       /* "": there is none */
+} RecordKeep;
+
+#define RECORD_KEEP_INIT ((RecordKeep) { .fd = -1 })
+
+/* And spares, which the launcher gets by `forget`: a name that is no attempt's, so nobody reads what is in it. */
+#define RECORD_SPARE_PREFIX "spare."
+#define RECORD_SPARE_NAME_MAX 32
+#define RECORD_SPARES_MAX 32
+char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]);
+
+/* Creates ID.n.started with the space that its record will need, out of `keep`, a spare, or anew. `keep` may be NULL; else it is used up. -EEXIST: the
+ * attempt has run already. -ENOSPC, …: nothing is left behind. */
+int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *keep, const char *key);
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);
 /* Writes and renames; `sync` makes it durable. May be called again after a failure. */
 int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync);
 void record_file_close(RecordFile *f);
+/* The finished record's file, for the next attempt; what `keep` had is closed, and remains where it is. To be followed by record_file_close. */
+void record_file_keep(RecordFile *f, RecordKeep *keep);
 
 /* Takes the result out of the work directory by the rules of SPEC 4. 0: *ret is NUL-terminated, or NULL when there is none.
  * -EINVAL, -EFBIG, …: one sentence in *ret_sentence. */

@@ -3,11 +3,13 @@
 
 #include "jobbers-run/attempt-dir.h"
 #include "jobbers-run/cgroup-keep.h"
+#include "jobbers-run/record.h"
 
 typedef struct Stay {
         int channel_fd, lock_fd;        /* while it waits: where the next attempt comes from, and a shared lock (wire.h, ORDER); else -1 */
         CgroupKeep cgroup;
         AttemptKeep dir;
+        RecordKeep record;
 } Stay;
 
-#define STAY_INIT ((Stay) { .channel_fd = -1, .lock_fd = -1, .cgroup = CGROUP_KEEP_INIT, .dir = ATTEMPT_KEEP_INIT })
+#define STAY_INIT ((Stay) { .channel_fd = -1, .lock_fd = -1, .cgroup = CGROUP_KEEP_INIT, .dir = ATTEMPT_KEEP_INIT, .record = RECORD_KEEP_INIT })

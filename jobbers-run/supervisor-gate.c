@@ -87,7 +87,7 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
                                 *ret_sentence = str_new("cannot prepare the attempt: %s", strerror(-r));
                 }
                 if (r >= 0 || !error_passes(r)) {
-                        int k = record_file_begin(&s->file, j->place->records_fd, j, key);
+                        int k = record_file_begin(&s->file, j->place->records_fd, j, j->stay && s->uplink.taken ? &j->stay->record : NULL, key);
                         if (k == -EEXIST)
                                 return k;
                         if (k >= 0)

@@ -272,6 +272,7 @@ static bool stay(Supervisor *s) {
         _cleanup_close_ int lock = place_lock_open(j->place);
         if (lock < 0 || flock(lock, LOCK_SH | LOCK_NB) < 0 || !uplink_end(&s->uplink, s->file.text, s->file.record_len))
                 return false;
+        record_file_keep(&s->file, &j->stay->record);
         j->stay->lock_fd = TAKE_FD(lock);
         j->stay->channel_fd = TAKE_FD(s->uplink.fd);
         return true;
@@ -306,7 +307,6 @@ bool supervisor_run(const Job *job) {
         if (r < 0) {
                 s.box.driver->cleanup(&s.box);
                 attempt_dir_remove(&s.dir);
-                record_spare_drop(job);
                 supervisor_release_lock(&s);
                 fd_close(job->parameters_fd);
                 uplink_close(&s.uplink);

@@ -44,6 +44,8 @@ void uplink_read(Uplink *u, const char *state) {
                 for (char *line = strtok_r(text, "\n", &position); line; line = strtok_r(NULL, "\n", &position)) {
                         if (STREQ(line, "GO=1"))
                                 u->go = true;
+                        else if (STREQ(line, "TAKEN=1"))
+                                u->taken = true;
                         else if (STREQ(line, "HELLO=1"))
                                 say_state(u, state);
                         else if (strncmp(line, "STOP=", 5) == 0 && u->stop == STOP_NONE) {

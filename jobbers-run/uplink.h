@@ -10,6 +10,7 @@ typedef struct Uplink {
         int ended_fd;                   /* its stream has ended, but ours must not end before we do: that end is the news of our own */
         int listen_fd;                  /* borrowed from the attempt's directory; -1 before there is one */
         bool go;                        /* GO has come */
+        bool taken;                     /* and TAKEN: the daemon needs the record of the attempt before no more */
         bool adopted;                   /* somebody came to `control`, and may hold a pidfd of this process */
         StopReason stop;                /* the first STOP that has come */
         /* What the daemon is to know; resent in full to a new one. */

@@ -450,6 +450,7 @@ void run_effects_launch(Engine *e) {
                         e->hold_until = clock_boot() + HOLD_USEC;
                 }
         }
+        launch_forget_the_rest(e->launch);
 }
 
 void run_effects_stop(Engine *e) {

@@ -91,7 +91,7 @@ static void attempt_go(LaunchAttempt *a) {
         if (a->go || !a->placed || !a->committed || a->state != ATTEMPT_STARTING)
                 return;
         /* Next to nothing is in that socket: it fits, or the supervisor will find nothing and the end of the stream, and leaves. */
-        if (channel_send(a, "GO=1\n") < 0)
+        if (channel_send(a, a->channel && a->channel->taken ? "TAKEN=1\nGO=1\n" : "GO=1\n") < 0)
                 channel_shut(a);
         a->go = true;
 }
@@ -235,7 +235,11 @@ static void notes_tell(Notes *notes, LaunchAttempt *a) {
 
 /* The supervisor has done it, and waits for another. What it wrote down came along, unless it is long. */
 static void attempt_over(LaunchAttempt *a, const char *record, size_t len) {
-        channel_keep(TAKE_PTR(a->channel));
+        Channel *c = TAKE_PTR(a->channel);
+        c->last_id = a->id;
+        c->last_number = a->number;
+        c->taken = false;               /* that of the one before is used up */
+        channel_keep(c);
         if (len > 0 && record_decode(&a->id, a->number, record, len, &a->record) >= 0)
                 attempt_ended(a, LAUNCH_END_RECORD);
         else

@@ -37,9 +37,17 @@ Channel *channel_new(LaunchAttempt *a, int fd) {
         return c;
 }
 
+/* A record of a moment ago is worth more to its supervisor than to the launcher. */
+static void record_forget(Channel *c) {
+        if (c->taken)
+                (void) launch_ask_to_forget(c->launch, &c->last_id, c->last_number, false);     /* else the next sweep */
+        c->taken = false;
+}
+
 Channel *channel_free(Channel *c) {
         if (!c)
                 return NULL;
+        record_forget(c);               /* told that it was taken, the supervisor may have left all the same */
         if (link_linked(&c->link))
                 c->launch->n_idle--;
         link_remove(&c->link);
@@ -97,6 +105,22 @@ Channel *channel_take(Launch *l) {
         link_remove(&c->link);
         l->n_idle--;
         return c;
+}
+
+bool channel_may_use_up(Launch *l, const Ulid *id, unsigned number) {
+        LIST_FOREACH(i, &l->idle) {
+                Channel *c = CONTAINER_OF(i, Channel, link);
+                if (c->last_number == number && ulid_cmp(&c->last_id, id) == 0) {
+                        c->taken = true;
+                        return true;
+                }
+        }
+        return false;
+}
+
+void launch_forget_the_rest(Launch *l) {
+        LIST_FOREACH(i, &l->idle)
+                record_forget(CONTAINER_OF(i, Channel, link));
 }
 
 void channels_clear(Launch *l) {

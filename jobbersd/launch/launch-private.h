@@ -29,6 +29,9 @@ typedef struct Channel {
         sd_event_source *io;
         Link link;
         unsigned reloads;               /* Launch.reloads_asked at its birth */
+        Ulid last_id;                   /* its attempt before, */
+        unsigned last_number;           /* 0: none */
+        bool taken;                     /* whose outcome is committed: the supervisor may use up the record, or the launcher is to forget it */
         usec_t idle_since;              /* boot */
 } Channel;
 
@@ -108,6 +111,7 @@ void launch_request_put(Launch *l, Request *q);         /* at the end of the que
 bool launch_forget_is_under_way(const Launch *l, const Ulid *task_id, unsigned attempt);       /* one of those that are answered */
 void launch_read_replies(Launch *l);                    /* what is there already; never calls back */
 void launch_defer(Launch *l);                           /* the list `ended` has grown */
+int launch_ask_to_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool answered);
 int launch_new_connected(Launch **ret, const Settings *settings, int sock);     /* tests: a socketpair's end in place of a child's; takes it */
 
 /* spawn.c */
@@ -135,6 +139,7 @@ Channel *channel_new(LaunchAttempt *a, int fd);         /* watched; takes fd; NU
 Channel *channel_free(Channel *c);                      /* returns NULL */
 void channel_keep(Channel *c);                          /* its attempt is over, its supervisor waits for another; takes it */
 Channel *channel_take(Launch *l);                       /* one whose supervisor waits; NULL without */
+bool channel_may_use_up(Launch *l, const Ulid *id, unsigned number);    /* the record, which need not be forgotten then: true when it waits */
 void channels_clear(Launch *l);                         /* all who wait may leave */
 
 /* adopt.c */

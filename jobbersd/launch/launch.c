@@ -53,6 +53,16 @@ Request *launch_request_free(Request *q) {
         return NULL;
 }
 
+int launch_ask_to_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool answered) {
+        Request *q = launch_request_new(l, LAUNCHER_FORGET, task_id, attempt);
+        if (!q)
+                return -ENOMEM;
+        if (!answered)
+                q->body.cookie = 0;
+        launch_request_put(l, q);
+        return 0;
+}
+
 void launch_request_put(Launch *l, Request *q) {
         bool first = list_empty(&l->queue);
         list_append(&l->queue, &q->link);
@@ -443,11 +453,11 @@ void launch_free(Launch *l) {
                 return;
         while (!list_empty(&l->attempts))
                 attempt_free(CONTAINER_OF(l->attempts.next, LaunchAttempt, link));
+        channels_clear(l);              /* may have something to send */
         while (!list_empty(&l->queue))
                 launch_request_free(CONTAINER_OF(l->queue.next, Request, link));
         while (!list_empty(&l->sent))
                 launch_request_free(CONTAINER_OF(l->sent.next, Request, link));
-        channels_clear(l);
         sd_event_source_disable_unref(l->io);
         sd_event_source_disable_unref(l->child_io);
         sd_event_source_disable_unref(l->timer);
@@ -484,13 +494,9 @@ bool launch_is_ready(const Launch *l) {
 }
 
 int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool restarts) {
-        Request *q = launch_request_new(l, LAUNCHER_FORGET, task_id, attempt);
-        if (!q)
-                return -ENOMEM;
-        if (!restarts)
-                q->body.cookie = 0;
-        launch_request_put(l, q);
-        return 0;
+        if (!restarts && channel_may_use_up(l, task_id, attempt))
+                return 0;
+        return launch_ask_to_forget(l, task_id, attempt, restarts);
 }
 
 int launch_reload(Launch *l) {

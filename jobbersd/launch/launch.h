@@ -77,8 +77,10 @@ int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRec
 /* Asks the supervisor for the kill sequence (STOP_CANCELLED or STOP_SHUTDOWN). The reason is committed before this is called. */
 int launch_stop(LaunchAttempt *a, StopReason reason);
 pid_t launch_attempt_pid(const LaunchAttempt *a);       /* supervisor's, 0 while unknown */
-/* The outcome is committed: records and directories may go. `restarts`: an attempt of this number may be started again. */
+/* The outcome is committed: records and directories may go. `restarts`: an attempt of this number may be started again. The record of an attempt
+ * whose supervisor waits for another is left to that one, if it gets a start before launch_forget_the_rest, which is to follow the starts. */
 int launch_forget(Launch *l, const Ulid *task_id, unsigned attempt, bool restarts);
+void launch_forget_the_rest(Launch *l);
 /* Has everything forgotten that lies on disk of attempts which are not `wanted` (left by a daemon that was killed between a commit and its
  * forget). To be called after on_ready, while nothing is staged. Returns how many files and directories, or -errno. */
 int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, unsigned attempt), void *userdata);

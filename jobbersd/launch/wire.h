@@ -13,6 +13,7 @@
  * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon for each start that the launcher gets, or a connection to `control` in the
  * attempt's directory (SOCK_SEQPACKET listener) by the next daemon; datagrams of "KEY=VALUE\n" lines (unknown keys are skipped on both sides):
  *   daemon → supervisor   GO=1                     opens the gate
+ *                         TAKEN=1                  with GO: the outcome of its attempt before is committed, whose record it may use up
  *                         STOP=cancelled|shutdown  begin the kill sequence (repeats are harmless; the first reason stays)
  *                         HELLO=1                  ask for the state line (control connections only)
  *                         a LauncherRequest `start` with the parameters' descriptor: the next attempt, after END
@@ -38,7 +39,7 @@
  *       result                   JOBBERS_RESULT, made by the task
  *   attempt_dir/sPID-STARTTIME/  such a directory whose supervisor waits for its next attempt
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
- *   record_dir/ID.n              the exit record, by rename of the former
+ *   record_dir/ID.n              the exit record, by rename of the former; after TAKEN it becomes the next ID.n.started by rename
  *   record_dir/spare.k           one that was forgotten, to become the next ID.n.started by rename
  *
  * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
@@ -50,12 +51,13 @@
  *   - a refusal of `start` is sent before the launcher closes its copy of the channel's end.
  *
  * EVIDENCE once the supervisor is gone, in the same boot: ID.n → its facts; ID.n.started alone → host-lost; neither → not started.
- * `forget` removes all of it, after the outcome is committed. */
+ * `forget` removes all of it, after the outcome is committed. For a record alone, and a supervisor that goes on, TAKEN does instead; when that
+ * supervisor leaves with its next attempt, nobody knows how far it came, and `forget` follows. */
 #pragma once
 
 #include "base/ulid.h"
 
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 
 #define CHANNEL_END "END=1\n"
 #define CHANNEL_END_MAX 8192            /* with its record: well below what a datagram may be */

@@ -252,7 +252,7 @@ class Launcher:
         self.sock = ours
         if wait_hello:
             self.hello = self.reply()
-            assert self.hello.verb == HELLO and self.hello.version == 3
+            assert self.hello.verb == HELLO and self.hello.version == 4
             assert self.hello.flags & 15 == self.expected, (self.hello.flags, self.log())
             assert self.hello.pid == self.process.pid
         return self
@@ -280,8 +280,8 @@ class Launcher:
         assert (r.verb, r.cookie) == (verb, cookie)
         return r
 
-    def run(self, name, parameters='{}', attempt=1, raw=None, go=True, version=0, retry=0, queue='default', hash=None, after=None):
-        """Sends a start, to the launcher or to the supervisor that has done the attempt `after`; the attempt."""
+    def run(self, name, parameters='{}', attempt=1, raw=None, go=True, version=0, retry=0, queue='default', hash=None, after=None, taken=False):
+        """Sends a start, to the launcher or to the supervisor that has done the attempt `after`, whose record may be `taken`; the attempt."""
         a = Attempt(self, raw or b'\x01' + os.urandom(15), attempt)
         hash = self.hashes[name, version] if hash is None else hash
         memory = os.memfd_create('parameters')
@@ -292,7 +292,7 @@ class Launcher:
             socket.send_fds(a.channel, [data], [memory])
             try:
                 if go:
-                    a.say('GO=1\n')
+                    a.say('TAKEN=1\nGO=1\n' if taken else 'GO=1\n')
             except BrokenPipeError:
                 pass                    # it has read the order and left
         else:

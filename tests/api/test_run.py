@@ -863,6 +863,23 @@ def test_the_record_comes_with_the_end(launcher):
     assert len(b.end()['result']) == 20000 and b.over == b'', 'it is only on disk'
 
 
+def test_the_record_before_becomes_the_next(launcher):
+    launcher.define('small', 'printf hello >$JOBBERS_RESULT')
+    launcher.define('large', 'head -c 20000 /dev/zero | tr "\\0" x >$JOBBERS_RESULT')
+    launcher.start()
+    a = launcher.run('small')
+    a.end()
+    inode = os.stat(a.record_path).st_ino
+    b = launcher.run('small', after=a, taken=True)
+    assert b.end()['result'] == b'hello'
+    assert not os.path.exists(a.record_path) and os.stat(b.record_path).st_ino == inode
+    c = launcher.run('large', after=b)
+    assert len(c.end()['result']) == 20000 and os.path.exists(b.record_path), 'nobody said that it was taken'
+    d = launcher.run('small', after=c, taken=True)
+    assert d.end()['result'] == b'hello'
+    assert not os.path.exists(c.record_path) and os.stat(d.record_path).st_size == 4096, 'not the file of a large result'
+
+
 def test_words_to_the_attempt_before_are_not_for_the_next(launcher):
     launcher.define('ok', 'exit 0')
     a = launcher.start().run('ok')

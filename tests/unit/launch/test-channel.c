@@ -238,6 +238,67 @@ static void an_attempt_that_is_being_forgotten(void **state) {
         fd_close(second);
 }
 
+/* The record of the attempt before is committed when the next one gets GO: it is the supervisor's. */
+static void record_is_used_up(void **state) {
+        Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, own = -1;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int channel = supervisor_new(f);
+        say_end(f, channel, 0);
+        for (unsigned i = 0; i < 2; i++) {
+                assert_int_equal(launch_forget(f->launch, &f->id, 1, false), 0);
+                launcher_expect_nothing(f);
+                assert_true(ulid_new(&f->id) >= 0);
+                start(f);
+                launch_forget_the_rest(f->launch);
+                order_expect(f, channel);
+                channel_expect(channel, "TAKEN=1\nGO=1\n");
+                say_end(f, channel, 0);
+        }
+        launcher_expect_nothing(f);
+        /* No start came. */
+        Ulid last = f->id;
+        assert_int_equal(launch_forget(f->launch, &last, 1, false), 0);
+        launch_forget_the_rest(f->launch);
+        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        assert_memory_equal(&q.task_id, &last, sizeof last);
+        launch_forget_the_rest(f->launch);
+        launcher_expect_nothing(f);
+        /* Nor was it taken when the next start came: not a word of it. */
+        assert_true(ulid_new(&f->id) >= 0);
+        start(f);
+        order_expect(f, channel);
+        channel_expect(channel, "GO=1\n");
+        fd_close(channel);
+}
+
+/* Who knows whether it was used up? Not a supervisor that is gone. */
+static void record_of_one_that_left(void **state) {
+        Fixture *f = *state;
+        LauncherRequest q;
+        int parameters = -1, own = -1;
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        int channel = supervisor_new(f);
+        say_end(f, channel, 0);
+        Ulid first = f->id;
+        assert_int_equal(launch_forget(f->launch, &first, 1, false), 0);
+        assert_true(ulid_new(&f->id) >= 0);
+        start(f);
+        launch_forget_the_rest(f->launch);
+        order_expect(f, channel);
+        fd_close(channel);
+        /* What may be left of the record before, of the start, and the start for the launcher. */
+        UNTIL(f, peer_receive(f, &q, &parameters, &own) == 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        assert_memory_equal(&q.task_id, &first, sizeof first);
+        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        assert_memory_equal(&q.task_id, &f->id, sizeof f->id);
+        launcher_expect(f);
+}
+
 static void cancelled_before_its_gate(void **state) {
         Fixture *f = *state;
         static char *argv[] = { (char *) "/bin/true", NULL };
@@ -335,7 +396,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(next_start_goes_down_the_channel), T(record_on_disk), T(end_without_a_record_is_lost), T(end_before_the_gate_is_none),
                 T(one_that_left_is_not_asked), T(one_that_leaves_with_an_order), T(one_that_spoke_is_not_asked_for_again),
-                T(one_that_leaves_after_a_stop), T(an_attempt_that_is_being_forgotten), T(cancelled_before_its_gate), T(a_reload_lets_them_go),
+                T(one_that_leaves_after_a_stop), T(an_attempt_that_is_being_forgotten), T(record_is_used_up), T(record_of_one_that_left),
+                T(cancelled_before_its_gate), T(a_reload_lets_them_go),
                 T(scopes_are_the_launchers), T(nobody_waits_when_the_launcher_is_gone), T(not_more_than_are_of_use),
         };
         log_init("test-channel");

@@ -173,12 +173,12 @@ static void test_record_that_cannot_be_begun(void **state) {
         RecordFile file;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 *cases[i].where = (Injection) { 1, cases[i].error };
-                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -cases[i].error);
+                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), -cases[i].error);
                 assert_int_equal(cases[i].where->nth, 0);
                 assert_false(there(f->place.records_fd, KEY ".started"));
         }
         pwrite_is_short = true;                 /* the rest did not fit */
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -ENOSPC);
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), -ENOSPC);
         pwrite_is_short = false;
         assert_false(there(f->place.records_fd, KEY ".started"));
 }
@@ -189,25 +189,47 @@ static void test_spares(void **state) {
         char spare[RECORD_SPARE_NAME_MAX];
         RecordFile file;
 
-        f->job.spare = 7;
+        _Atomic uint32_t spares[RECORD_SPARES_MAX] = { 7 };
+        f->job.spares = spares;
         record_spare_name(7, spare);
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);       /* there is none */
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);       /* there is none */
         record_file_undo(&file);
         for (unsigned i = 0; i < 2; i++) {
                 assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
                 pwrite_fails = (Injection) { i, EIO };          /* the second time */
-                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);
+                spares[0] = 7;
+                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
                 assert_false(there(f->place.records_fd, spare));
                 assert_true(there(f->place.records_fd, KEY ".started"));
                 record_file_undo(&file);
         }
         assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
         assert_int_equal(fd_write_file_at(f->place.records_fd, KEY ".started", "x", 1, 0640, false), 0);
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), -EEXIST);
-        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
-        record_spare_drop(&f->job);
+        spares[0] = 7;
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), -EEXIST);
         assert_false(there(f->place.records_fd, spare));
+        f->job.spares = NULL;
         assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
+}
+
+/* That of the attempt before cannot be written over: neither is left, and a new one is made, or not. */
+static void test_kept_record_that_cannot_be_written(void **state) {
+        Fixture *f = *state;
+        for (unsigned i = 0; i < 2; i++) {
+                RecordKeep keep = { .name = "before" };
+                RecordFile file;
+                assert_int_equal(fd_write_file_at(f->place.records_fd, "before", "old", 3, 0640, false), 0);
+                keep.fd = openat(f->place.records_fd, "before", O_RDWR | O_CLOEXEC);
+                assert_true(keep.fd >= 0);
+                pwrite_fails = (Injection) { 1, EIO };
+                injected.openat = (Injection) { i, EMFILE };    /* the second time */
+                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, &keep, KEY), i == 0 ? 0 : -EMFILE);
+                assert_int_equal(injected.openat.nth, 0);
+                assert_false(there(f->place.records_fd, "before"));
+                assert_int_equal(there(f->place.records_fd, KEY ".started"), i == 0);
+                if (i == 0)
+                        record_file_undo(&file);
+        }
 }
 
 /* It is the only witness: whatever fails at the end is tried again, until it is all there. */
@@ -227,7 +249,7 @@ static void test_record_is_finished_in_the_end(void **state) {
                 if (cases[i].where == &injected.memory && !inject_works())
                         continue;
                 r.status_text = (char *) "it says so";
-                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, KEY), 0);
+                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
                 *cases[i].where = (Injection) { cases[i].nth, cases[i].error };
                 int e = record_file_finish(&file, &r, true);
                 bool reached = cases[i].where->nth == 0;
@@ -319,7 +341,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
-                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_spares),
+                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_spares), T(test_kept_record_that_cannot_be_written),
                 T(test_record_is_finished_in_the_end), T(test_environment_without_memory), T(test_cgroup_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

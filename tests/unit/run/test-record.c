@@ -58,7 +58,7 @@ static void test_begin_finish(void **state) {
         _cleanup_free_ char *text = NULL;
         size_t len;
 
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), 0);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
         assert_true(is_there(f, KEY ".started") && !is_there(f, KEY));
         assert_int_equal(fstat(r.fd, &st), 0);
         assert_true(st.st_blocks * 512 >= 4096);
@@ -73,11 +73,11 @@ static void test_begin_finish(void **state) {
 static void test_once(void **state) {
         Fixture *f = *state;
         RecordFile first, second;
-        assert_int_equal(record_file_begin(&first, f->fd, &f->job, KEY), 0);
-        assert_int_equal(record_file_begin(&second, f->fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(record_file_begin(&first, f->fd, &f->job, NULL, KEY), 0);
+        assert_int_equal(record_file_begin(&second, f->fd, &f->job, NULL, KEY), -EEXIST);
         assert_true(is_there(f, KEY ".started"));
         assert_int_equal(record_file_finish(&first, &f->record, false), 0);
-        assert_int_equal(record_file_begin(&second, f->fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(record_file_begin(&second, f->fd, &f->job, NULL, KEY), -EEXIST);
         assert_true(is_there(f, KEY) && !is_there(f, KEY ".started"));
         record_file_close(&first);
 }
@@ -91,8 +91,9 @@ static void test_spare(void **state) {
         assert_int_equal(write(fd, "what an earlier one left", 24), 24);
         assert_int_equal(fstat(fd, &spare), 0);
 
-        f->job.spare = 7;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), 0);
+        _Atomic uint32_t spares[RECORD_SPARES_MAX] = { [3] = 7 };
+        f->job.spares = spares;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
         assert_true(is_there(f, KEY ".started") && !is_there(f, "spare.7"));
         assert_int_equal(fstat(r.fd, &st), 0);
         assert_int_equal(st.st_ino, spare.st_ino);
@@ -102,20 +103,109 @@ static void test_spare(void **state) {
         record_file_close(&r);
 
         /* Used up: a new one. Nor does a spare replace the proof of a start. */
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(spares[3], 0);
+        spares[3] = 7;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), -EEXIST);
         fd_close(openat(f->fd, "spare.7", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), -EEXIST);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), -EEXIST);
         assert_int_equal(fstatat(f->fd, KEY ".started", &st, 0), 0);
         assert_int_equal(st.st_ino, spare.st_ino);
-        f->job.spare = 8;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, "01ARZ3NDEKTSV4RRFFQ69G5FAV.4"), 0);
+        spares[0] = 8;          /* there is no such file */
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, "01ARZ3NDEKTSV4RRFFQ69G5FAV.4"), 0);
         record_file_close(&r);
+}
+
+static ino_t inode(const Fixture *f, const char *name) {
+        struct stat st;
+        return fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+#define NEXT "01ARZ3NDEKTSV4RRFFQ69G5FAV.4"
+
+/* One that has written its record, and goes on. */
+static void finish_and_keep(Fixture *f, RecordFile *r, RecordKeep *keep) {
+        assert_int_equal(record_file_begin(r, f->fd, &f->job, NULL, KEY), 0);
+        assert_int_equal(record_file_finish(r, &f->record, false), 0);
+        record_file_keep(r, keep);
+        record_file_close(r);
+        assert_true(is_there(f, KEY));
+}
+
+static void test_keep(void **state) {
+        Fixture *f = *state;
+        RecordFile r;
+        RecordKeep keep = RECORD_KEEP_INIT;
+        char head[64] = "";
+
+        /* No attempt before: nothing to use up. */
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, &keep, NEXT), 0);
+        record_file_undo(&r);
+
+        finish_and_keep(f, &r, &keep);
+        ino_t old = inode(f, KEY);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, &keep, NEXT), 0);
+        assert_true(!is_there(f, KEY) && inode(f, NEXT ".started") == old);
+        assert_int_equal(pread(r.fd, head, 18, 0), 18);
+        assert_string_equal(head, "JOBBERS_STARTED=1\n");
+        record_file_undo(&r);
+
+        /* Forgotten all the same, and by now the file of another attempt: not a byte of it is changed. */
+        finish_and_keep(f, &r, &keep);
+        assert_int_equal(renameat(f->fd, KEY, f->fd, "another"), 0);
+        old = inode(f, "another");
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, &keep, NEXT), 0);
+        assert_true(inode(f, NEXT ".started") != old);
+        _cleanup_free_ char *text = NULL;
+        _cleanup_exit_record_ ExitRecord read = {};
+        size_t len;
+        assert_int_equal(fd_read_file_at(f->fd, "another", 1 << 20, &text, &len), 0);
+        assert_int_equal(exit_record_decode(text, len, &read), 0);
+        record_file_undo(&r);
+
+        /* It does not replace the proof of a start. */
+        finish_and_keep(f, &r, &keep);
+        fd_close(openat(f->fd, NEXT ".started", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+        old = inode(f, NEXT ".started");
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, &keep, NEXT), -EEXIST);
+        assert_true(inode(f, NEXT ".started") == old && !is_there(f, KEY));
+        assert_int_equal(unlinkat(f->fd, NEXT ".started", 0), 0);
+
+        /* The daemon did not say that it took it: it stays. */
+        finish_and_keep(f, &r, &keep);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, NEXT), 0);
+        assert_true(is_there(f, KEY));
+        assert_int_equal(record_file_finish(&r, &f->record, false), 0);
+        record_file_keep(&r, &keep);
+        record_file_close(&r);
+        assert_true(is_there(f, KEY) && strcmp(keep.name, NEXT) == 0);
+        fd_close(keep.fd);
+}
+
+/* Its file is too large to be used again, and goes. */
+static void test_keep_large(void **state) {
+        Fixture *f = *state;
+        RecordFile r;
+        RecordKeep keep = RECORD_KEEP_INIT;
+        char result[5001];
+        memset(result, 'x', 5000);
+        result[5000] = 0;
+        f->record.result = result;
+        f->record.result_len = 5000;
+        finish_and_keep(f, &r, &keep);
+        assert_int_equal(keep.fd, -1);
+        struct stat st;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, &keep, NEXT), 0);
+        assert_false(is_there(f, KEY));
+        assert_int_equal(fstat(r.fd, &st), 0);
+        assert_int_equal(st.st_size, 4096);
+        record_file_undo(&r);
+        f->record.result = NULL;
 }
 
 static void test_undo(void **state) {
         Fixture *f = *state;
         RecordFile r;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), 0);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
         record_file_undo(&r);
         assert_false(is_there(f, KEY ".started") || is_there(f, KEY));
 }
@@ -130,7 +220,7 @@ static void test_large_result(void **state) {
         result[1000000] = 0;
         f->record.result = result;
         f->record.result_len = 1000000;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, KEY), 0);
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
         assert_int_equal(record_file_finish(&r, &f->record, false), 0);
         record_file_close(&r);
         assert_int_equal(fd_read_file_at(f->fd, KEY, 1 << 21, &text, &len), 0);
@@ -205,6 +295,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_begin_finish, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_keep_large, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_large_result, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_result, setup, teardown),
