@@ -12,7 +12,7 @@ static int str_reserve(Str *b, size_t n) {
                 goto fail;
         if (need <= b->cap)
                 return 0;
-        cap = MAX(b->cap, 64U);
+        cap = MAX(b->cap, 256U);
         while (cap < need)
                 if (__builtin_mul_overflow(cap, 2, &cap))
                         goto fail;

@@ -128,6 +128,7 @@ static void conn_free(Conn *c) {
         link_remove(&c->all);
         if (!c->gone)
                 p->n--;
+        free(c->last);
         free(c);
         if (p->paused && !h->stopping)
                 http_listen(h, p, true);

@@ -1,8 +1,8 @@
 /* exchange.c: one request on its way: headers → who may call → body → handler → commit → answer.
  *
  * MHD calls exchange_access once with the headers, once per piece of the body, once at its end, and once more whenever a suspended
- * connection is resumed. Whatever has to be waited for (a commit, a task's end, output to follow) suspends the connection; nothing
- * is answered about what is not on disk yet. */
+ * connection is resumed. Whatever takes long (a task's end, output to follow) suspends the connection; for a commit, which the present turn ends with, MHD
+ * is just given no answer yet, and calls again. Nothing is answered about what is not on disk. */
 #include "http/http-private.h"
 
 #include <stdio.h>
@@ -23,7 +23,9 @@ static const char *header(const Exchange *x, const char *name) {
 static void resume(Exchange *x, ExchangeState next) {
         x->hangup = sd_event_source_disable_unref(x->hangup);
         x->state = next;
-        MHD_resume_connection(x->conn->mhd);
+        if (x->suspended)
+                MHD_resume_connection(x->conn->mhd);
+        x->suspended = false;
         http_again(x->conn->http);
 }
 
@@ -38,6 +40,7 @@ static void suspend(Exchange *x, ExchangeState why) {
         Http *h = x->conn->http;
 
         x->state = why;
+        x->suspended = true;
         MHD_suspend_connection(x->conn->mhd);
         if (why != EXCHANGE_COMMITTING)
                 (void) sd_event_add_io(h->event, &x->hangup, x->conn->fd, EPOLLRDHUP, on_hangup, x);
@@ -188,11 +191,15 @@ static void on_commit(EngineWait *w, int result) {
 static void wait_for_commit(Exchange *x) {
         Http *h = x->conn->http;
 
-        suspend(x, EXCHANGE_COMMITTING);
-        if (x->request.route->flags & ROUTE_RELOADS)
+        if (x->request.route->flags & ROUTE_RELOADS) {
+                suspend(x, EXCHANGE_COMMITTING);
                 engine_on_reload(h->engine, &x->commit);
-        else
+        } else {
+                /* In the turn that follows. MHD calls again for what has no answer yet: to suspend a connection and resume it costs five
+                 * system calls, more than its share of the commit. */
+                x->state = EXCHANGE_COMMITTING;
                 engine_on_commit(h->engine, &x->commit);
+        }
         http_again(h);
 }
 
@@ -363,11 +370,12 @@ static bool admit(Exchange *x, const char *method) {
 }
 
 static Exchange *exchange_new(Conn *c, const char *url) {
-        Exchange *x = calloc(1, sizeof *x);
+        /* Too large for malloc's fast places: kept from one request of the connection to the next. */
+        Exchange *x = c->last ? TAKE_PTR(c->last) : malloc(sizeof *x);
 
         if (!x)
                 return NULL;
-        x->conn = c;
+        *x = (Exchange) { .conn = c };
         link_init(&x->commit.link);
         x->commit.fn = on_commit;
         x->request.engine = c->http->engine;
@@ -474,7 +482,9 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const cha
         case EXCHANGE_SENDING:          /* refused early; whatever else comes is thrown away */
                 *upload_data_size = 0;
                 return MHD_YES;
-        case EXCHANGE_WAITING: case EXCHANGE_COMMITTING: case EXCHANGE_STREAM_IDLE:
+        case EXCHANGE_COMMITTING:
+                break;                  /* not yet */
+        case EXCHANGE_WAITING: case EXCHANGE_STREAM_IDLE:
                 break;                  /* suspended ones are not called */
         }
         return MHD_YES;
@@ -495,6 +505,6 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, e
         reply_done(&x->reply);
         request_done(&x->request);
         str_free(&x->body);
-        free(x);
+        c->last = x;
         conn_idle(c);
 }

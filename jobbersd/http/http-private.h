@@ -17,7 +17,8 @@
 #define KEEPALIVE_USEC (60 * USEC_PER_SEC)      /* an idle connection is kept as long, if there is room */
 #define DISCARD_MAX (16U << 20)                 /* of a refused body we read as much, so that the client gets to see why */
 
-#define CONNECTION_MEMORY 32768                 /* MHD's, of one connection: the target, its arguments and the headers of a request */
+/* MHD's, of one connection: the target, its arguments and the headers of a request. MHD clears it twice a request, so more is not for nothing. */
+#define CONNECTION_MEMORY 16384
 #define TARGET_MEMORY (CONNECTION_MEMORY / 2)
 #define ARGUMENT_MEMORY 64                      /* what MHD needs for an argument beside its text */
 
@@ -44,6 +45,7 @@ typedef struct Conn {
         HeapItem deadline;              /* boot */
         Link all, idle;
         Exchange *exchange;             /* while there is one */
+        Exchange *last;                 /* memory for the next */
 } Conn;
 
 typedef enum ExchangeState {
@@ -65,6 +67,7 @@ struct Exchange {
         bool again;                     /* REPLY_CONTINUE: another step after the commit */
         bool stepped;                   /* a step of it is durable already */
         bool counted;                   /* in pool->waiting */
+        bool suspended;                 /* MHD does not look at the connection */
         const char *cors;               /* the allowed Origin; MHD's */
         size_t discarded;
         Str body;
