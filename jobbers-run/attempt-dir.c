@@ -203,12 +203,11 @@ static bool work_remove(AttemptDir *d) {
         return d->fd >= 0 && (unlinkat(d->fd, "work", AT_REMOVEDIR) >= 0 || errno == ENOENT || fd_remove_tree_at(d->fd, "work") >= 0);
 }
 
-static void directory_remove(AttemptDir *d) {
+static bool directory_remove(AttemptDir *d) {
         static const char *const files[] = { "control", "notify", "cgroup" };
         for (size_t i = 0; d->fd >= 0 && i < ARRAY_SIZE(files); i++)
                 (void) unlinkat(d->fd, files[i], 0);
-        if (unlinkat(d->place->attempts_fd, d->key, AT_REMOVEDIR) < 0)
-                (void) fd_remove_tree_at(d->place->attempts_fd, d->key);
+        return unlinkat(d->place->attempts_fd, d->key, AT_REMOVEDIR) >= 0 || fd_remove_tree_at(d->place->attempts_fd, d->key) >= 0;
 }
 
 /* True: somebody came who has not been let in. He means the attempt that is over. */
@@ -235,17 +234,18 @@ static bool directory_keep(AttemptDir *d) {
 }
 
 void attempt_dir_remove(AttemptDir *d) {
+        bool gone = true;
         d->clean = d->notify_fd < 0 || notify_finish(d->notify_fd);
         d->parameters_fd = fd_close(d->parameters_fd);
         if (d->made) {
-                if (!work_remove(d) || !directory_keep(d))
-                        directory_remove(d);
+                gone = (work_remove(d) && directory_keep(d)) || directory_remove(d);
                 d->made = false;
         }
         d->control_fd = fd_close(d->control_fd);
         d->notify_fd = d->clean ? fd_close(d->notify_fd) : -1;
         d->work_fd = fd_close(d->work_fd);
         d->fd = fd_close(d->fd);
+        d->clean = d->clean && gone;
         free(TAKE_PTR(d->cgroup));
 }
 

@@ -229,7 +229,7 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
         int r = 0;
         place_key(&q->task_id, q->attempt, key);
         snprintf(started, sizeof started, "%s.started", key);
-        /* The directory first: as long as there is a record, somebody will ask for this again. A living supervisor removes it itself. */
+        /* The directory first: as long as there is a record, somebody will ask for this again. A supervisor that goes on has removed it itself. */
         if (faccessat(l->place.attempts_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) >= 0) {
                 /* One that was killed after its record left its cgroup as well, empty. In a scope it is systemd's. */
                 if (l->base.fd >= 0)

@@ -44,8 +44,10 @@ static int spare_use(RecordFile *f, _Atomic uint32_t *spares, const char *head) 
                 return -ENOENT;
         record_spare_name(number, name);
         f->fd = openat(f->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-        if (f->fd < 0)
+        if (f->fd < 0) {
+                (void) unlinkat(f->dir_fd, name, 0);    /* nobody else knows of it any more */
                 return -ENOENT;
+        }
         if (head_write(f->fd, head) >= 0 && renameat2(f->dir_fd, name, f->dir_fd, f->started, RENAME_NOREPLACE) >= 0)
                 return 0;
         int r = errno == EEXIST ? -EEXIST : -ENOENT;

@@ -37,7 +37,7 @@ typedef struct RecordKeep {
 char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]);
 
 /* Creates ID.n.started with the space that its record will need, out of `keep`, a spare, or anew. `keep` may be NULL; else it is used up. -EEXIST: the
- * attempt has run already. -ENOSPC, …: nothing is left behind. */
+ * attempt has run already, and `keep` may be where it was. -ENOSPC, …: nothing is left behind. */
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *keep, const char *key);
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);

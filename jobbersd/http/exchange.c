@@ -1,8 +1,8 @@
 /* exchange.c: one request on its way: headers → who may call → body → handler → commit → answer.
  *
- * MHD calls exchange_access once with the headers, once per piece of the body, once at its end, and once more whenever a suspended
- * connection is resumed. Whatever takes long (a task's end, output to follow) suspends the connection; for a commit, which the present turn ends with, MHD
- * is just given no answer yet, and calls again. Nothing is answered about what is not on disk. */
+ * MHD calls exchange_access once with the headers, once per piece of the body, once at its end, and again and again as long as it is given no
+ * answer and the connection is not suspended. So a commit, which the present turn ends with, is waited for in that way, and what may take longer (a
+ * task's end, output to follow) suspends the connection. Nothing is answered about what is not on disk. */
 #include "http/http-private.h"
 
 #include <stdio.h>

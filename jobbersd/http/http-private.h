@@ -52,7 +52,7 @@ typedef enum ExchangeState {
         EXCHANGE_RECEIVING,             /* headers seen, the body is coming */
         EXCHANGE_CALL,                  /* the handler is to be called (again) */
         EXCHANGE_WAITING,               /* suspended: the handler has nothing to say yet */
-        EXCHANGE_COMMITTING,            /* suspended: the answer is there, its commit is not */
+        EXCHANGE_COMMITTING,            /* the answer is there, its commit is not; suspended where that takes long (ROUTE_RELOADS) */
         EXCHANGE_READY,                 /* the answer may go out */
         EXCHANGE_SENDING,
         EXCHANGE_STREAM_IDLE,           /* suspended: the stream has nothing at the moment */

@@ -235,6 +235,8 @@ static void notes_tell(Notes *notes, LaunchAttempt *a) {
 
 /* The supervisor has done it, and waits for another. What it wrote down came along, unless it is long. */
 static void attempt_over(LaunchAttempt *a, const char *record, size_t len) {
+        a->again = launch_request_free(a->again);
+        a->seen = true;
         Channel *c = TAKE_PTR(a->channel);
         c->last_id = a->id;
         c->last_number = a->number;
@@ -406,7 +408,7 @@ bool attempt_ask_again(LaunchAttempt *a) {
         if (!q)
                 return false;
         /* It has the last word on everything: what may be left of that start goes first. */
-        if (launch_forget(a->launch, &a->id, a->number, false) < 0 || start_ask(a, q) < 0) {
+        if (launch_ask_to_forget(a->launch, &a->id, a->number, false) < 0 || start_ask(a, q) < 0) {
                 launch_request_free(q);
                 return false;
         }

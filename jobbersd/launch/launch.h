@@ -12,7 +12,7 @@
 #include "model/settings.h"
 
 typedef struct Launch Launch;
-typedef struct LaunchAttempt LaunchAttempt;     /* one living attempt; owned by Launch, freed after on_ended or launch_release */
+typedef struct LaunchAttempt LaunchAttempt;     /* one living attempt; owned by Launch, freed after on_ended or launch_abandon */
 
 /* What became of an attempt that is over (wire.h, EVIDENCE). */
 typedef enum LaunchEnd {

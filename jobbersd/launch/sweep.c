@@ -38,7 +38,7 @@ static int sweep_dir(Launch *l, const char *path, bool (*wanted)(void *, const U
                 unsigned attempt;
                 if (!name_parse(e->d_name, &id, &attempt) || wanted(userdata, &id, attempt))
                         continue;
-                r = launch_forget(l, &id, attempt, false);
+                r = launch_ask_to_forget(l, &id, attempt, false);
                 n++;
         }
         closedir(d);

@@ -7,7 +7,7 @@
  * The launcher answers `start` only when it has something to say: a refusal (result < 0), or that the attempt's scope holds the supervisor
  * (result 0). A start without a scope that succeeds is silent. Which of the two it is follows from the definition, and for one that leaves
  * Launcher= open from the hello. A start is sent before `started` is committed; GO follows the commit.
- * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which comes with every task. What is
+ * Every other verb is answered, unless its cookie is 0: `forget` of an attempt that has just ended, one of which may come with every task. What is
  * lost with a connection is found by the sweep that follows the next hello.
  *
  * CHANNEL (daemon ↔ supervisor): a socketpair made by the daemon for each start that the launcher gets, or a connection to `control` in the

@@ -91,7 +91,7 @@ def test_no_scheduling_is_inherited(make):
 
     def worsen():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         os.nice(7)
         with open('/proc/self/oom_score_adj', 'w') as f:
             f.write('300')

@@ -880,6 +880,21 @@ def test_the_record_before_becomes_the_next(launcher):
     assert not os.path.exists(c.record_path) and os.stat(d.record_path).st_size == 4096, 'not the file of a large result'
 
 
+def test_a_directory_that_cannot_be_removed(launcher):
+    """Its supervisor does not go on: the launcher is asked to forget that attempt, and tries again or says what is left."""
+    launcher.define('wait', 'mkdir "$(dirname "$JOBBERS_RESULT")/x"; echo up >@BOX@; exec sleep 1000')
+    a = launcher.start().run('wait')
+    assert launcher.line() == 'up'
+    subprocess.run(['mount', '-t', 'tmpfs', 'none', a.dir + '/work/x'], check=True)
+    try:
+        a.say('STOP=cancelled\n')
+        assert a.end()['END_REASON'] == 'cancelled' and a.over is None and os.path.isdir(a.dir)
+        assert launcher.ask(FORGET, a).result < 0 and 'its files cannot be removed' in launcher.log()
+    finally:
+        subprocess.run(['umount', a.dir + '/work/x'], check=True)
+    assert launcher.ask(FORGET, a).result == 0 and a.traces() == []
+
+
 def test_words_to_the_attempt_before_are_not_for_the_next(launcher):
     launcher.define('ok', 'exit 0')
     a = launcher.start().run('ok')

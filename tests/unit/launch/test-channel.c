@@ -138,6 +138,24 @@ static void end_without_a_record_is_lost(void **state) {
         fd_close(channel);
 }
 
+/* Not a word but its end, and the record is gone: it ran, and is not started again by the launcher. */
+static void end_of_one_that_took_an_order(void **state) {
+        Fixture *f = *state;
+        LauncherRequest k;
+        int parameters = -1, other = -1;
+        int channel = supervisor_idle(f);
+        start(f);
+        order_expect(f, channel);
+        channel_expect(channel, "GO=1\n");
+        channel_say(channel, CHANNEL_END);
+        UNTIL(f, peer_receive(f, &k, &parameters, &other) == 0);
+        assert_int_equal(k.verb, LAUNCHER_KILL);
+        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
+        UNTIL(f, f->n_ended == 2);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+        fd_close(channel);
+}
+
 /* Before the gate nothing can have ended. */
 static void end_before_the_gate_is_none(void **state) {
         Fixture *f = *state;
@@ -394,7 +412,8 @@ static void not_more_than_are_of_use(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                T(next_start_goes_down_the_channel), T(record_on_disk), T(end_without_a_record_is_lost), T(end_before_the_gate_is_none),
+                T(next_start_goes_down_the_channel), T(record_on_disk), T(end_without_a_record_is_lost), T(end_of_one_that_took_an_order),
+                T(end_before_the_gate_is_none),
                 T(one_that_left_is_not_asked), T(one_that_leaves_with_an_order), T(one_that_spoke_is_not_asked_for_again),
                 T(one_that_leaves_after_a_stop), T(an_attempt_that_is_being_forgotten), T(record_is_used_up), T(record_of_one_that_left),
                 T(cancelled_before_its_gate), T(a_reload_lets_them_go),

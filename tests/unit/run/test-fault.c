@@ -208,6 +208,13 @@ static void test_spares(void **state) {
         spares[0] = 7;
         assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), -EEXIST);
         assert_false(there(f->place.records_fd, spare));
+        assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
+        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
+        spares[0] = 7;                          /* taken, and nobody else's any more */
+        injected.openat = (Injection) { 1, EMFILE };
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
+        assert_false(there(f->place.records_fd, spare));
+        record_file_close(&file);
         f->job.spares = NULL;
         assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
 }
