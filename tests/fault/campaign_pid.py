@@ -78,7 +78,7 @@ def reuse(n, seed):
     strangers = Strangers(world.random)
     try:
         strangers.start()
-        world.load(2, pause=0.03)
+        world.load(2, pause=0.06)       # no more than eight slots get done within the minute after the last fault
         for k in range(n):
             time.sleep(world.random.uniform(0.02, 0.3))
             if world.kill(world.random.choice((('daemon',), ('supervisor',), ('supervisor',), ('daemon', 'supervisor')))):
