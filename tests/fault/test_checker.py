@@ -231,5 +231,5 @@ def test_as_a_program(tmp_path):
 def test_a_seeded_fault_still_applies(patch):
     """Whether it is caught takes `seeded`, and a quarter of an hour."""
     root = os.path.dirname(os.path.dirname(HERE))
-    done = subprocess.run(['patch', '--dry-run', '--force', '-p1', '-i', patch], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(['git', 'apply', '--check', patch], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
