@@ -26,7 +26,8 @@ typedef struct AttemptDir {
         uid_t uid;
         char *cgroup;                                   /* text of the symlink */
         bool made;
-        bool clean;                                     /* after attempt_dir_remove: nothing is left, neither what a task passed to this process nor a directory that is not kept */
+        bool clean;                                     /* after attempt_dir_remove: nothing is left, neither of what a task passed to this
+                                                         * process nor of a directory that is not kept */
         bool notify_abstract;                           /* the path is too long for a socket address */
 } AttemptDir;
 

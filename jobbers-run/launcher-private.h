@@ -30,7 +30,6 @@ typedef struct Finding {
         TrustStamp trust;
 } Finding;
 
-
 typedef struct Launcher {
         const Settings *settings;
         Identity daemon;

@@ -371,7 +371,7 @@ static bool admit(Exchange *x, const char *method) {
 
 static Exchange *exchange_new(Conn *c, const char *url) {
         /* Too large for malloc's fast places: kept from one request of the connection to the next. */
-        Exchange *x = c->last ? TAKE_PTR(c->last) : malloc(sizeof *x);
+        Exchange *x = TAKE_PTR(c->last) ?: malloc(sizeof *x);
 
         if (!x)
                 return NULL;

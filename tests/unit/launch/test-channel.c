@@ -65,6 +65,13 @@ static void launcher_expect(Fixture *f) {
         fd_close(parameters);
         fd_close(channel);
 }
+static void forget_expect(Fixture *f, const Ulid *id) {
+        LauncherRequest q;
+        int parameters = -1, channel = -1;
+        assert_int_equal(peer_receive(f, &q, &parameters, &channel), 0);
+        assert_int_equal(q.verb, LAUNCHER_FORGET);
+        assert_memory_equal(&q.task_id, id, sizeof *id);
+}
 static void launcher_expect_nothing(Fixture *f) {
         LauncherRequest q;
         int parameters = -1, channel = -1;
@@ -121,38 +128,37 @@ static void record_on_disk(void **state) {
         fd_close(channel);
 }
 
+/* Nobody knows how the nth ended: the launcher is asked for the proof that nothing is left of it. */
+static void lost_expect(Fixture *f, unsigned n) {
+        LauncherRequest k;
+        int parameters = -1, channel = -1;
+        UNTIL(f, peer_receive(f, &k, &parameters, &channel) == 0);
+        assert_int_equal(k.verb, LAUNCHER_KILL);
+        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
+        UNTIL(f, f->n_ended == n);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+}
+
 /* No record anywhere: what the supervisor says is not enough. */
 static void end_without_a_record_is_lost(void **state) {
         Fixture *f = *state;
-        LauncherRequest k;
-        int parameters = -1, other = -1;
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         int channel = supervisor_new(f);
         write_started(f);
         channel_say(channel, CHANNEL_END);
-        UNTIL(f, peer_receive(f, &k, &parameters, &other) == 0);
-        assert_int_equal(k.verb, LAUNCHER_KILL);
-        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
-        UNTIL(f, f->n_ended == 1);
-        assert_int_equal(f->end, LAUNCH_END_LOST);
+        lost_expect(f, 1);
         fd_close(channel);
 }
 
 /* Not a word but its end, and the record is gone: it ran, and is not started again by the launcher. */
 static void end_of_one_that_took_an_order(void **state) {
         Fixture *f = *state;
-        LauncherRequest k;
-        int parameters = -1, other = -1;
         int channel = supervisor_idle(f);
         start(f);
         order_expect(f, channel);
         channel_expect(channel, "GO=1\n");
         channel_say(channel, CHANNEL_END);
-        UNTIL(f, peer_receive(f, &k, &parameters, &other) == 0);
-        assert_int_equal(k.verb, LAUNCHER_KILL);
-        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
-        UNTIL(f, f->n_ended == 2);
-        assert_int_equal(f->end, LAUNCH_END_LOST);
+        lost_expect(f, 2);
         fd_close(channel);
 }
 
@@ -259,8 +265,6 @@ static void an_attempt_that_is_being_forgotten(void **state) {
 /* The record of the attempt before is committed when the next one gets GO: it is the supervisor's. */
 static void record_is_used_up(void **state) {
         Fixture *f = *state;
-        LauncherRequest q;
-        int parameters = -1, own = -1;
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         int channel = supervisor_new(f);
         say_end(f, channel, 0);
@@ -279,9 +283,7 @@ static void record_is_used_up(void **state) {
         Ulid last = f->id;
         assert_int_equal(launch_forget(f->launch, &last, 1, false), 0);
         launch_forget_the_rest(f->launch);
-        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
-        assert_int_equal(q.verb, LAUNCHER_FORGET);
-        assert_memory_equal(&q.task_id, &last, sizeof last);
+        forget_expect(f, &last);
         launch_forget_the_rest(f->launch);
         launcher_expect_nothing(f);
         /* Nor was it taken when the next start came: not a word of it. */
@@ -311,9 +313,7 @@ static void record_of_one_that_left(void **state) {
         UNTIL(f, peer_receive(f, &q, &parameters, &own) == 0);
         assert_int_equal(q.verb, LAUNCHER_FORGET);
         assert_memory_equal(&q.task_id, &first, sizeof first);
-        assert_int_equal(peer_receive(f, &q, &parameters, &own), 0);
-        assert_int_equal(q.verb, LAUNCHER_FORGET);
-        assert_memory_equal(&q.task_id, &f->id, sizeof f->id);
+        forget_expect(f, &f->id);
         launcher_expect(f);
 }
 
