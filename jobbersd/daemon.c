@@ -310,15 +310,19 @@ static int events_run(Daemon *d) {
 static int loop_run(Daemon *d) {
         int r = 0;
 
+        log_gather(true);
         while (r >= 0 && !d->done) {
                 r = events_run(d);
                 if (r < 0)
                         break;
                 r = engine_turn(d->engine);
+                log_flush();            /* before anybody is answered */
                 http_run(d->http);
                 say_holds(d);
                 status_send(d);
+                log_flush();            /* before it sleeps */
         }
+        log_gather(false);
         return r;
 }
 

@@ -1,5 +1,5 @@
-/* log.c: a message is put together once and goes out with one call, to the journal's socket or to stderr, so that
- * lines of several processes never mix. What cannot be written is lost: there is nobody to tell. */
+/* log.c: a message is put together once and goes out whole, to the journal's socket or to stderr, so that lines of several processes
+ * never mix. What cannot be written is lost: there is nobody to tell. */
 #include "base/log.h"
 
 #include <stdarg.h>
@@ -10,10 +10,16 @@
 #include <unistd.h>
 
 #define MESSAGE_MAX 4096
+#define GATHERED_MAX 32768
 
 static const char *log_name = "jobbers";
 static int log_max = LOG_INFO;
 static bool log_to_journal;
+
+/* Lines for stderr that wait for log_flush(). */
+static bool gathering;
+static char gathered[GATHERED_MAX];
+static size_t gathered_len;
 
 /* systemd names the socket that it connected to stderr; a redirected stderr is another file. The journal's own socket is
  * looked for as well, because sd_journal_sendv calls it success to write to none. */
@@ -100,6 +106,44 @@ static int send_journal(const LogTask *task, int level, int error, char *message
         return sd_journal_sendv(f.iov, (int) f.n);
 }
 
+static void write_stderr(const char *text, size_t n) {
+        while (n > 0) {
+                ssize_t k = write(STDERR_FILENO, text, n);
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k <= 0)
+                        return;         /* stderr is gone */
+                text += k;
+                n -= (size_t) k;
+        }
+}
+
+void log_flush(void) {
+        int saved = errno;
+
+        write_stderr(gathered, gathered_len);
+        gathered_len = 0;
+        errno = saved;
+}
+
+void log_gather(bool on) {
+        gathering = on;
+        if (!on)
+                log_flush();
+}
+
+static void put_line(int level, const char *line, size_t n) {
+        bool waits = gathering && level > LOG_WARNING && log_max < LOG_DEBUG;
+
+        if (!waits || gathered_len + n > sizeof gathered)
+                log_flush();
+        if (waits) {
+                memcpy(gathered + gathered_len, line, n);
+                gathered_len += n;
+        } else
+                write_stderr(line, n);
+}
+
 static int log_internal(const LogTask *task, int level, int error, const char *format, va_list ap) {
         static const char field[] = "MESSAGE=";
         char buf[MESSAGE_MAX], line[MESSAGE_MAX + 128], id[ULID_STR_MAX];
@@ -134,8 +178,8 @@ static int log_internal(const LogTask *task, int level, int error, const char *f
                         if ((unsigned char) *p < ' ' || *p == 0x7f)
                                 *p = ' ';
                 k = snprintf(line, sizeof line, "%s: %s\n", log_name, buf + sizeof field - 1);
-                if (k > 0 && write(STDERR_FILENO, line, MIN((size_t) k, sizeof line - 1)) < 0)
-                        errno = saved;  /* and nothing else: stderr is gone */
+                if (k > 0)
+                        put_line(level, line, MIN((size_t) k, sizeof line - 1));
         }
         errno = saved;
         return -abs(error);

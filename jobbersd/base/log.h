@@ -38,3 +38,9 @@ int log_task(const LogTask *task, int level, int error, const char *format, ...)
 #define log_warning_errno(e, ...) log_full(LOG_WARNING, (e), __VA_ARGS__)
 #define log_error_errno(e, ...) log_full(LOG_ERR, (e), __VA_ARGS__)
 #define log_oom() log_full(LOG_ERR, ENOMEM, "not enough memory")
+
+/* From log_gather(true) on, lines for stderr of less weight than a warning wait for log_flush() (or for 32 KiB of them), so that a turn of the
+ * loop writes them with one call. A warning goes out at once, after those that wait; at level debug nothing waits. log_gather(false) writes
+ * what waits. On the way to the journal nothing waits: there a line is a datagram of its own. */
+void log_gather(bool on);
+void log_flush(void);

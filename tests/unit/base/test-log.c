@@ -29,19 +29,25 @@ static void capture(void) {
         reader = pair[0];
 }
 
-/* What was written in the meantime, "" for nothing; fails if it were two pieces. */
-static const char *captured(void) {
-        static char buf[16384];
-        ssize_t n, more;
+/* What was written in the meantime, "" for nothing; fails if it were more than so many pieces. */
+static const char *captured_in(unsigned pieces) {
+        static char buf[131072];
+        size_t len = 0;
+        ssize_t n;
 
         assert_true(dup2(saved_stderr, STDERR_FILENO) >= 0);
         saved_stderr = fd_close(saved_stderr);
-        n = recv(reader, buf, sizeof buf - 1, MSG_DONTWAIT);
-        more = n > 0 ? recv(reader, &(char) { 0 }, 1, MSG_DONTWAIT) : 0;
+        for (unsigned i = 0; (n = recv(reader, buf + len, sizeof buf - 1 - len, MSG_DONTWAIT)) > 0; i++) {
+                assert_true(i < pieces);
+                len += (size_t) n;
+        }
         reader = fd_close(reader);
-        assert_true(more <= 0);
-        buf[MAX(n, 0)] = 0;
+        buf[len] = 0;
         return buf;
+}
+
+static const char *captured(void) {
+        return captured_in(1);
 }
 
 static int setup(void **state) {
@@ -108,6 +114,57 @@ static void levels(void **state) {
         assert_int_equal(log_level_parse("Info", &level), -EINVAL);
         assert_int_equal(log_level_parse("errors", &level), -EINVAL);
         assert_int_equal(level, 4711);
+}
+
+static void gathered(void **state) {
+        log_gather(true);
+        capture();
+        log_info("one");
+        log_notice("two");
+        assert_string_equal(captured(), "");
+        capture();
+        log_flush();
+        assert_string_equal(captured(), "jobbersd: one\njobbersd: two\n");
+        capture();
+        log_flush();
+        assert_string_equal(captured(), "");
+
+        log_info("three");
+        capture();
+        log_warning("four");                    /* at once, and the order stays */
+        assert_string_equal(captured_in(2), "jobbersd: three\njobbersd: four\n");
+
+        log_info("five");
+        capture();
+        log_gather(false);
+        assert_string_equal(captured(), "jobbersd: five\n");
+        capture();
+        log_info("six");
+        assert_string_equal(captured(), "jobbersd: six\n");
+}
+
+static void gathered_at_debug(void **state) {
+        log_gather(true);
+        log_set_level(LOG_DEBUG);
+        capture();
+        log_info("where it hangs");
+        assert_string_equal(captured(), "jobbersd: where it hangs\n");
+        log_gather(false);
+}
+
+/* More than fits waits for nothing, and nothing is lost. */
+static void gathered_much(void **state) {
+        char line[1000];
+        size_t lines = 100;
+
+        memset(line, 'x', sizeof line - 1);
+        line[sizeof line - 1] = '\0';
+        log_gather(true);
+        capture();
+        for (size_t i = 0; i < lines; i++)
+                log_info("%s", line);
+        log_gather(false);
+        assert_int_equal(strlen(captured_in(4)), lines * (strlen("jobbersd: \n") + strlen(line)));
 }
 
 static void about_a_task(void **state) {
@@ -262,7 +319,7 @@ static void journal_fields(void **state) {
 #define TEST(t) cmocka_unit_test_setup(t, setup)
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(one_line), TEST(with_error), TEST(levels), TEST(about_a_task), TEST(one_message_is_one_line),
+                TEST(one_line), TEST(with_error), TEST(levels), TEST(gathered), TEST(gathered_at_debug), TEST(gathered_much), TEST(about_a_task), TEST(one_message_is_one_line),
                 TEST(long_messages_are_cut), TEST(without_stderr), TEST(other_journal_streams_do_not_count),
                 TEST(journal_without_journald), TEST(journal_fields),
         };
