@@ -14,10 +14,6 @@
 #include "http/json-text.h"
 #include "http/routes.h"
 
-static const char *header(const Exchange *x, const char *name) {
-        return MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, name);
-}
-
 /* ── waiting and waking ── */
 
 static void resume(Exchange *x, ExchangeState next) {
@@ -262,62 +258,64 @@ static enum MHD_Result add_query(void *cls, enum MHD_ValueKind kind, const char 
         return MHD_NO;
 }
 
-static bool is_preflight(const Exchange *x, const char *method) {
-        return STREQ(method, "OPTIONS") && x->cors && header(x, "Access-Control-Request-Method");
-}
+/* The headers that decide something, found in one pass. What is said twice, or in two ways, is understood in one way here and in another by a
+ * proxy in front of us: who can choose which of two lengths counts chooses where the next request begins. */
+typedef struct Headers {
+        const char *host, *length, *encoding, *type, *authorization, *origin, *expect;
+        const char *twice;              /* the name of one that is there twice, though it must not be */
+} Headers;
 
-/* What is said twice, or in two ways, is understood in one way here and in another by a proxy in front of us: who can choose which of two
- * lengths counts chooses where the next request begins. */
-typedef struct Said {
-        unsigned host, length, encoding, type, authorization, origin;
-} Said;
-
-static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
-        Said *s = cls;
-        const struct {
+static enum MHD_Result note_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_size, const char *value, size_t value_size) {
+#define KNOWN(name, field) { name, sizeof name - 1, offsetof(Headers, field) }
+        static const struct {
                 const char *name;
-                unsigned *n;
-        } once[] = { { "Host", &s->host }, { "Content-Length", &s->length }, { "Transfer-Encoding", &s->encoding }, { "Content-Type", &s->type },
-                     { "Authorization", &s->authorization }, { "Origin", &s->origin } };
+                size_t size, at;
+        } known[] = { KNOWN("Host", host), KNOWN("Content-Length", length), KNOWN("Transfer-Encoding", encoding), KNOWN("Content-Type", type),
+                      KNOWN("Authorization", authorization), KNOWN("Origin", origin), KNOWN("Expect", expect) };
+#undef KNOWN
+        Headers *h = cls;
 
-        for (size_t i = 0; i < ARRAY_SIZE(once); i++)
-                if (strcasecmp(key, once[i].name) == 0 && ++*once[i].n > 1)
-                        return MHD_NO;
-        return MHD_YES;
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+                const char **at = (const char **) ((char *) h + known[i].at);
+                if (key_size != known[i].size || strcasecmp(key, known[i].name) != 0)
+                        continue;
+                if (!*at)
+                        *at = value ? value : "";
+                else if (at != &h->expect)
+                        h->twice = known[i].name;
+                break;
+        }
+        return h->twice ? MHD_NO : MHD_YES;
 }
 
-static bool check_framing(Exchange *x) {
-        const char *encoding = header(x, "Transfer-Encoding");
-        Said said = {};
-
-        (void) MHD_get_connection_values(x->conn->mhd, MHD_HEADER_KIND, count_header, &said);
-        if (said.host > 1 || said.length > 1 || said.encoding > 1 || said.type > 1 || said.authorization > 1 || said.origin > 1)
-                reply_error(&x->reply, 400, "the request has the header %s twice",
-                            said.host > 1 ? "Host" : said.length > 1 ? "Content-Length" : said.encoding > 1 ? "Transfer-Encoding" :
-                            said.type > 1 ? "Content-Type" : said.authorization > 1 ? "Authorization" : "Origin");
-        else if (said.length > 0 && said.encoding > 0)
+static bool check_framing(Exchange *x, const Headers *h) {
+        if (h->twice)
+                reply_error(&x->reply, 400, "the request has the header %s twice", h->twice);
+        else if (h->length && h->encoding)
                 reply_error(&x->reply, 400, "the request has both Content-Length and Transfer-Encoding, so its length is not certain");
-        else if (encoding && strcasecmp(encoding, "chunked") != 0)
+        else if (h->encoding && strcasecmp(h->encoding, "chunked") != 0)
                 reply_error(&x->reply, 400, "the Transfer-Encoding of a body can only be chunked");
         else
                 return true;
         return false;
 }
 
-static uint64_t declared_length(const Exchange *x) {
-        const char *length = header(x, "Content-Length");
-        uint64_t n = 0;
-
-        return length && parse_u64(length, &n) < 0 ? UINT64_MAX : n;
+static bool is_preflight(const Exchange *x, const char *method) {
+        return STREQ(method, "OPTIONS") && x->cors && MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, "Access-Control-Request-Method");
 }
 
-static bool check_body_headers(Exchange *x) {
-        const char *encoding = header(x, "Transfer-Encoding");
-        uint64_t n = declared_length(x), max = x->conn->http->settings->max_body;
+static uint64_t declared_length(const Headers *h) {
+        uint64_t n = 0;
 
-        if (n == 0 && !encoding)
+        return h->length && parse_u64(h->length, &n) < 0 ? UINT64_MAX : n;
+}
+
+static bool check_body_headers(Exchange *x, const Headers *h) {
+        uint64_t n = declared_length(h), max = x->conn->http->settings->max_body;
+
+        if (n == 0 && !h->encoding)
                 return true;
-        if (!auth_content_is_json(header(x, "Content-Type"))) {
+        if (!auth_content_is_json(h->type)) {
                 reply_error(&x->reply, 415, "the Content-Type of a body must be application/json");
                 return false;
         }
@@ -329,16 +327,16 @@ static bool check_body_headers(Exchange *x) {
 }
 
 /* Everything that can be decided by the headers: true when the request goes on. */
-static bool admit(Exchange *x, const char *method) {
+static bool admit(Exchange *x, const char *method, const Headers *headers) {
         Http *h = x->conn->http;
         AuthRequest a = {
                 .is_unix = x->conn->is_unix,
                 .peer_uid = x->conn->peer_uid,
                 .local = x->conn->local,
                 .listen_name = x->conn->listener->name,
-                .host = header(x, "Host"),
-                .origin = header(x, "Origin"),
-                .authorization = header(x, "Authorization"),
+                .host = headers->host,
+                .origin = headers->origin,
+                .authorization = headers->authorization,
         };
         const char *sentence = NULL;
         Reply none = {};
@@ -366,7 +364,7 @@ static bool admit(Exchange *x, const char *method) {
                 x->reply = none;
                 return false;
         }
-        return check_body_headers(x);
+        return check_body_headers(x, headers);
 }
 
 static Exchange *exchange_new(Conn *c, const char *url) {
@@ -414,17 +412,19 @@ static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *ur
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         Conn *c = info ? info->socket_context : NULL;
         Exchange *x = c ? exchange_new(c, url) : NULL;
+        Headers headers = {};
 
         *con_cls = x;
         if (!x)
                 return MHD_NO;
         c->exchange = x;
         conn_busy(c);
-        if (!check_framing(x)) {
+        (void) MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, note_header, &headers);
+        if (!check_framing(x, &headers)) {
                 x->refused = x->closing = true;         /* where its body ends nobody knows */
                 return answer(x);
         }
-        x->refused = !admit(x, method);
+        x->refused = !admit(x, method, &headers);
         if (!x->refused && cut) {
                 reply_error(&x->reply, 414, "the query of the request is too long, or has too many arguments");
                 x->refused = true;
@@ -438,9 +438,9 @@ static enum MHD_Result begin(Http *h, struct MHD_Connection *mhd, const char *ur
                 }
         }
         /* A client that asks first need not send it. What is more than we would throw away is not read at all. */
-        const char *expect = x->refused ? header(x, "Expect") : NULL;
-        x->closing = x->refused && declared_length(x) > DISCARD_MAX;
-        return x->closing || (expect && strcasecmp(expect, "100-continue") == 0) ? answer(x) : MHD_YES;
+        bool asked = x->refused && headers.expect && strcasecmp(headers.expect, "100-continue") == 0;
+        x->closing = x->refused && declared_length(&headers) > DISCARD_MAX;
+        return x->closing || asked ? answer(x) : MHD_YES;
 }
 
 static enum MHD_Result receive(Exchange *x, const char *data, size_t n) {
