@@ -57,6 +57,8 @@ LIBS_base     := -lsystemd
 LIBS_model    := -ljansson
 LIBS_store    := -lsqlite3
 LIBS_http     := -lmicrohttpd
+# In place of the C library's malloc: a submission is some forty small allocations of libraries. Sanitizers bring their own.
+LIBS_malloc   := $(if $(SAN),,-lmimalloc)
 
 PROGRAMS := $(B)/jobbersd $(B)/jobbers-run $(B)/jobbersctl $(B)/jobbers-task
 LIBRARY  := $(B)/libjobbers.so
@@ -95,7 +97,7 @@ OBJ_run      := $(patsubst %.c,$(B)/obj/%.o,$(wildcard jobbers-run/*.c))
 
 $(B)/jobbersd: $(OBJ_jobbersd) $(call archives,http)
 	$(SAY) LD $@
-	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(call libs,http)
+	$(Q)$(CC) $(CFLAGS) $(LDOURS) $(LDFLAGS) -o $@ $^ $(LIBS_malloc) $(call libs,http)
 
 $(B)/jobbers-run: $(OBJ_run) $(call archives,model)
 	$(SAY) LD $@
