@@ -35,6 +35,27 @@ int engine_refuse(Engine *e, const char **ret_sentence, int error, const char *f
         return error;
 }
 
+void engine_say(Engine *e, const char *format, ...) {
+        char line[1024];
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(line, sizeof line, format, ap);
+        va_end(ap);
+        (void) strv_push(&e->sayings, line);
+}
+
+static void sayings_drop(Engine *e) {
+        strv_free(e->sayings);
+        e->sayings = NULL;
+}
+
+static void sayings_tell(Engine *e) {
+        for (char *const *line = e->sayings; line && *line; line++)
+                log_notice("%s", *line);
+        sayings_drop(e);
+}
+
 int engine_writable(Engine *e, const char **ret_sentence) {
         if (!e->full && e->spoiled == 0)
                 return 0;
@@ -276,6 +297,7 @@ static int turn_fail(Engine *e, int error) {
                 log_error_errno(error, "cannot write to %s: nothing new is started, outcomes are kept and tried again every second",
                                 e->settings->state_dir);
         store_rollback(e->store);
+        sayings_drop(e);
         counters_settle(&e->counters, false);
         e->spoiled = 0;
         e->full = true;
@@ -333,6 +355,7 @@ static int turn_commit(Engine *e, bool *ret_worked) {
 }
 
 static void turn_effects(Engine *e) {
+        sayings_tell(e);
         restored_accept(e);
         queues_effects(e);
         run_effects_settled(e);
@@ -494,6 +517,7 @@ void engine_free(Engine *e) {
         sd_event_source_disable_unref(e->again);
         sd_event_unref(e->event);
         strv_free(e->problems);
+        strv_free(e->sayings);
         free(e->sentence);
         free(e);
 }

@@ -117,6 +117,7 @@ struct Engine {
         /* effects of the turn, run after its commit */
         Link launching, stopping, settled, finals, waits, reload_waits;
         bool slices_changed;
+        char **sayings;                 /* lines for the log about what people changed */
         Link ended;                     /* ends to be staged (again, after a full disk) */
         Link noted;
         Link watches[WATCH_BUCKETS];
@@ -148,6 +149,8 @@ struct Engine {
 int engine_spoil(Engine *e, int error);
 /* Sets the sentence of a refusal; returns `error`, or -ENOMEM. */
 int engine_refuse(Engine *e, const char **ret_sentence, int error, const char *format, ...) _printf_(4, 5);
+/* A line for the log (notice) about a change that is being staged: written once it is committed, dropped if it is rolled back. */
+void engine_say(Engine *e, const char *format, ...) _printf_(2, 3);
 /* -ENOSPC with its sentence while nothing can be written, else 0. */
 int engine_writable(Engine *e, const char **ret_sentence);
 void engine_again(Engine *e);           /* another turn soon, without waiting for an event */

@@ -155,6 +155,50 @@ static bool queue_has_limits(const QueueConfig *q) {
         return q->memory_max != UINT64_MAX || q->tasks_max != UINT64_MAX || q->cpu_quota_percent > 0 || q->cpu_weight > 0;
 }
 
+static void put_change(Str *s, const char *key, uint64_t before, uint64_t now, uint64_t none) {
+        if (before == now)
+                return;
+        (void) str_printf(s, "%s%s", s->len > 0 ? ", " : "", key);
+        for (int i = 0; i < 2; i++) {
+                uint64_t v = i == 0 ? before : now;
+                (void) str_append(s, i == 0 ? " " : " → ");
+                (void) (v == none ? str_append(s, "none") : str_printf(s, "%llu", (unsigned long long) v));
+        }
+}
+
+static void put_rate(Str *s, const QueueConfig *q) {
+        if (!queue_config_has_rate(q))
+                (void) str_append(s, "none");
+        else
+                (void) str_printf(s, "%u per %u %s", q->rate_numerator, q->rate_denominator, rate_period_to_string(q->rate_period));
+}
+
+static bool same_rate(const QueueConfig *a, const QueueConfig *b) {
+        return (!queue_config_has_rate(a) && !queue_config_has_rate(b)) ||
+               (a->rate_numerator == b->rate_numerator && queue_config_window(a) == queue_config_window(b));
+}
+
+/* Whoever looks into the log at night must find when a queue was paused, and what its limits were before. */
+static void say_put(Engine *e, const QueueConfig *before, const QueueConfig *now) {
+        _cleanup_str_ Str s = {};
+
+        put_change(&s, "max_concurrent", before->max_concurrent, now->max_concurrent, 0);
+        if (!same_rate(before, now)) {
+                (void) str_printf(&s, "%srate ", s.len > 0 ? ", " : "");
+                put_rate(&s, before);
+                (void) str_append(&s, " → ");
+                put_rate(&s, now);
+        }
+        put_change(&s, "memory_max", before->memory_max, now->memory_max, UINT64_MAX);
+        put_change(&s, "tasks_max", before->tasks_max, now->tasks_max, UINT64_MAX);
+        put_change(&s, "cpu_quota_percent", before->cpu_quota_percent, now->cpu_quota_percent, 0);
+        put_change(&s, "cpu_weight", before->cpu_weight, now->cpu_weight, 0);
+        if (s.len > 0)
+                engine_say(e, "queue %s: %s", now->name, s.s);
+        if (before->paused != now->paused)
+                engine_say(e, now->paused ? "queue %s: paused, no more of its tasks are started" : "queue %s: no longer paused", now->name);
+}
+
 int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sentence) {
         int r = engine_writable(e, ret_sentence);
         if (r < 0)
@@ -182,6 +226,10 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
                 q->slice_changed = true;
                 e->slices_changed = true;
         }
+        if (known)
+                say_put(e, &q->config, config);
+        else
+                engine_say(e, "queue %s: created%s", config->name, config->paused ? ", paused" : "");
         q->config = *config;
         q->exists = true;
         return engine_spoil(e, queues_index(e));
@@ -304,6 +352,7 @@ int engine_queue_remove(Engine *e, const char *name, bool force, const char **re
         }
         if (r < 0)
                 return engine_refuse(e, ret_sentence, engine_spoil(e, r), "queue \"%s\" could not be deleted", name);
+        engine_say(e, "queue %s: deleted%s", name, force ? ", its tasks are cancelled" : "");
         return 0;
 }
 

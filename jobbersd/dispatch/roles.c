@@ -232,6 +232,20 @@ int engine_role_get(Engine *e, const char *name, RoleStatus *ret) {
         return 0;
 }
 
+static bool same_queues(char *const *a, char *const *b) {
+        while (*a && *b && STREQ(*a, *b))
+                a++, b++;
+        return !*a && !*b;
+}
+
+static void say_put(Engine *e, const char *name, char *const *queues) {
+        _cleanup_str_ Str s = {};
+
+        for (size_t i = 0; queues[i]; i++)
+                (void) str_printf(&s, "%s%s", i > 0 ? ", " : "", queues[i]);
+        engine_say(e, "role %s: serves %s", name, s.len > 0 ? s.s : "no queue");
+}
+
 int engine_role_put(Engine *e, const char *name, char *const *queues, const char **ret_sentence) {
         char **copy;
         Ulid tag;
@@ -255,6 +269,8 @@ int engine_role_put(Engine *e, const char *name, char *const *queues, const char
                 strv_free(copy);
                 return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the role \"%s\" could not be written", name);
         }
+        if (!role->exists || !same_queues(role->queues, copy))
+                say_put(e, name, copy);
         strv_free(role->queues);
         role->queues = copy;
         role->refresh_tag = tag;
@@ -277,6 +293,7 @@ int engine_role_remove(Engine *e, const char *name, const char **ret_sentence) {
         if (r < 0)
                 return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the role \"%s\" could not be deleted", name);
         role->exists = false;
+        engine_say(e, "role %s: deleted", name);
         roles_link(e);          /* before the sweep: queues point to roles */
         roles_sweep(e);
         return 0;

@@ -1,4 +1,6 @@
 /* Verbs on tasks, and that nothing leaves the daemon before its commit. */
+#include <sys/mman.h>
+
 #include "fixture.h"
 
 typedef struct Told {
@@ -273,10 +275,91 @@ static void notes(void **state) {
         finish(f, &id, 0);
 }
 
+/* What stderr is given while the engine comes to rest. */
+static char *said_until_rest(Fixture *f) {
+        int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), fd = memfd_create("stderr", MFD_CLOEXEC);
+        char *text = NULL;
+
+        assert_true(saved >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+        int level = log_level();
+        log_set_level(LOG_NOTICE);
+        int r = run(f);
+        log_set_level(level);
+        assert_true(dup2(saved, STDERR_FILENO) >= 0);
+        close(saved);
+        assert_int_equal(r, 0);
+        assert_true(lseek(fd, 0, SEEK_SET) == 0);
+        assert_int_equal(fd_read_all(fd, 65536, &text, NULL), 0);
+        close(fd);
+        return text;
+}
+
+#define assert_said(f, expected) \
+        do { \
+                _cleanup_free_ char *said_ = said_until_rest(f); \
+                assert_string_equal(said_, expected); \
+        } while (0)
+
+/* What people change is in the log, once, with what was before; not what is put again as it is; and not what was rolled back. */
+static void changes_are_said(void **state) {
+        Fixture *f = *state;
+        Engine *e = f->engine;
+        QueueConfig q;
+        char *both[] = { (char *) "reports", (char *) "default", NULL };
+
+        assert_int_equal(run(f), 0);
+        queue_config_init(&q, "reports");
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        assert_said(f, "test: queue reports: created\n");
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        assert_said(f, "");
+
+        q.max_concurrent = 3;
+        q.rate_numerator = 5;
+        q.rate_denominator = 1;
+        q.rate_period = RATE_MINUTE;
+        q.memory_max = 1 << 20;
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        assert_said(f, "test: queue reports: max_concurrent 10 → 3, rate none → 5 per 1 minute, memory_max none → 1048576\n");
+        q.paused = true;
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        assert_said(f, "test: queue reports: paused, no more of its tasks are started\n");
+        q.paused = false;
+        q.max_concurrent = 0;
+        q.rate_numerator = 0;
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        assert_said(f, "test: queue reports: max_concurrent 3 → none, rate 5 per 1 minute → none\n"
+                       "test: queue reports: no longer paused\n");
+
+        assert_int_equal(engine_role_put(e, "default", both, NULL), 0);
+        assert_said(f, "test: role default: serves default, reports\n");
+        assert_int_equal(engine_role_put(e, "default", both, NULL), 0);
+        assert_said(f, "");
+        assert_int_equal(engine_role_put(e, "heavy", (char *[]) { NULL }, NULL), 0);
+        assert_said(f, "test: role heavy: serves no queue\n");
+        assert_int_equal(engine_role_remove(e, "heavy", NULL), 0);
+        assert_said(f, "test: role heavy: deleted\n");
+
+        q.paused = true;
+        assert_int_equal(engine_queue_put(e, &q, NULL), 0);
+        (void) engine_spoil(e, -ENOSPC);
+        _cleanup_free_ char *full = said_until_rest(f);
+        assert_non_null(strstr(full, "cannot write to"));
+        assert_null(strstr(full, "reports"));
+        clock_shift(2 * USEC_PER_SEC, 2 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_false(engine_queue_get(e, "reports")->paused);
+
+        assert_int_equal(engine_queue_remove(e, "reports", true, NULL), 0);
+        _cleanup_free_ char *deleted = said_until_rest(f);
+        assert_non_null(strstr(deleted, "test: queue reports: deleted, its tasks are cancelled\n"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(submit_to_completion), TEST(same_id), TEST(refusals), TEST(cancel_waiting), TEST(cancel_running),
                 TEST(cancel_at_start), TEST(cancelled_before_it_ran), TEST(retry_now_then_dead), TEST(notes),
+                TEST(changes_are_said),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
