@@ -103,6 +103,14 @@ static int submit_again(Engine *e, const Submission *s, Task *ret, const char **
         return 1;
 }
 
+/* While the disk is full what little space there is belongs to tasks that run: their outcomes go on being written, beside this refusal. */
+static int submit_room(Engine *e, const char **ret_sentence) {
+        int r = engine_writable(e, ret_sentence);
+        if (r < 0 || store_has_room(e->store))
+                return r;
+        return engine_refuse(e, ret_sentence, -ENOSPC, "%s is full: nothing was changed, try again when there is space", e->settings->state_dir);
+}
+
 static int submit_check(Engine *e, const Submission *s, const char **ret_sentence, char **ret_parameters) {
         const char *queue = s->queue ? s->queue : "default";
         _cleanup_free_ char *sentence = NULL, *text = NULL;
@@ -140,7 +148,7 @@ int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_se
                 if (r != -ENOENT)
                         return r;
         }
-        r = engine_writable(e, ret_sentence);
+        r = submit_room(e, ret_sentence);
         if (r < 0)
                 return r;
         r = submit_check(e, s, ret_sentence, &t.parameters);
@@ -181,7 +189,8 @@ int engine_submit_check(Engine *e, const Submission *s, const char **ret_sentenc
                 if (r != -ENOENT)
                         return r;
         }
-        return submit_check(e, s, ret_sentence, &parameters);
+        int r = submit_room(e, ret_sentence);
+        return r < 0 ? r : submit_check(e, s, ret_sentence, &parameters);
 }
 
 /* ── cancel ── */

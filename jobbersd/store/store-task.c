@@ -165,13 +165,13 @@ int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task
 }
 
 /* ── writes ── */
-int store_task_add(Store *s, Task *t) {
-        /* While the disk is full what little space there is belongs to tasks that run. */
-        if (s->files.ballast_wanted) {
+bool store_has_room(Store *s) {
+        if (s->files.ballast_wanted)
                 store_files_ballast_make(&s->files, USEC_PER_SEC);
-                if (s->files.ballast_wanted)
-                        return -ENOSPC;
-        }
+        return !s->files.ballast_wanted;
+}
+
+int store_task_add(Store *s, Task *t) {
         if (t->status <= TASK_UNSUBMITTED || t->status >= _TASK_STATUS_MAX)
                 return -EINVAL;
 

@@ -44,6 +44,8 @@ const char *store_copy_path(const StoreCopy *c);
 int64_t store_copy_bytes(const StoreCopy *c);   /* of a complete one */
 
 /* ── tasks ── */
+/* Whether a new task may be added. While the disk is full what little space there is belongs to tasks that run. */
+bool store_has_room(Store *s);
 int store_task_add(Store *s, Task *t);          /* sets t->seq; -EEXIST when the id is there */
 /* Fills *ret (to be freed with task_done). -ENOENT. */
 int store_task_get(Store *s, const Ulid *id, bool with_parameters, Task *ret);

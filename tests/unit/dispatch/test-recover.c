@@ -311,6 +311,16 @@ static void fill(Fixture *f) {
         assert_int_equal(errno, ENOSPC);
 }
 
+/* Full but for so many bytes. */
+static void leave(Fixture *f, off_t bytes) {
+        _cleanup_free_ char *path = str_new("%s/filler", f->dir);
+        struct stat st;
+        fill(f);
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(st.st_size > bytes);
+        assert_int_equal(truncate(path, st.st_size - bytes), 0);
+}
+
 static void full_disk(void **state) {
         Fixture *f = calloc(1, sizeof *f);
         char dir[] = "/tmp/jobbers-dispatch-XXXXXX";
@@ -369,11 +379,26 @@ static void full_disk(void **state) {
         assert_true(good > 5);
         assert_int_equal(refused, 3);
 
+        /* What is decided beside a refused submission is written all the same: there is some space left, though not for new tasks. */
+        QueueConfig beside;
+        Ulid none;
+        clock_shift(1000 * USEC_PER_SEC, 1000 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        leave(f, 512 * 1024);
+        queue_config_init(&beside, "kept");
+        assert_int_equal(engine_queue_put(f->engine, &beside, NULL), 0);
+        assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1 }, &none), -ENOSPC);
+        assert_int_equal(f->engine->spoiled, 0);
+        assert_int_equal(run(f), 0);
+        assert_false(f->engine->full);
+        assert_non_null(engine_queue_get(f->engine, "kept"));
+        _cleanup_free_ char *filler = str_new("%s/filler", f->dir);
+        assert_int_equal(unlink(filler), 0);
+
         /* The outcome of what ran is recorded all the same, or kept until it can be. */
         attempt_finish(f, seen_of(f, &running), &r);
         fill(f);
         assert_int_equal(run(f), 0);
-        _cleanup_free_ char *filler = str_new("%s/filler", f->dir);
         assert_int_equal(unlink(filler), 0);
         for (unsigned i = 0; i < 5; i++) {
                 clock_shift(2000 * (int64_t) USEC_PER_SEC + i * 2 * (int64_t) USEC_PER_SEC,

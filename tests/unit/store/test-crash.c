@@ -169,7 +169,7 @@ static int add_one(Store *s, int64_t *ret_seq) {
         free(t.parameters);
         t.parameters = calloc(1, 1000);
         memset(t.parameters, 'x', 999);
-        int r = store_task_add(s, &t);
+        int r = store_has_room(s) ? store_task_add(s, &t) : -ENOSPC;
         *ret_seq = t.seq;
         return r;
 }
