@@ -155,6 +155,11 @@ static bool queue_has_limits(const QueueConfig *q) {
         return q->memory_max != UINT64_MAX || q->tasks_max != UINT64_MAX || q->cpu_quota_percent > 0 || q->cpu_weight > 0;
 }
 
+static void queue_slice_changed(Engine *e, Queue *q) {
+        q->slice_changed = true;
+        e->slices_changed = true;
+}
+
 static void put_change(Str *s, const char *key, uint64_t before, uint64_t now, uint64_t none) {
         if (before == now)
                 return;
@@ -222,11 +227,9 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
                 (void) engine_spoil(e, r);
                 return engine_refuse(e, ret_sentence, -ENOSPC, "the queue \"%s\" could not be written", config->name);
         }
-        if (queue_has_limits(config) || (known && queue_has_limits(&q->config))) {
-                q->slice_changed = true;
-                e->slices_changed = true;
-        }
-        if (known)
+        if (queue_has_limits(config) || queue_has_limits(&q->config))
+                queue_slice_changed(e, q);
+        if (q->exists)
                 say_put(e, &q->config, config);
         else
                 engine_say(e, "queue %s: created%s", config->name, config->paused ? ", paused" : "");
@@ -347,6 +350,10 @@ int engine_queue_remove(Engine *e, const char *name, bool force, const char **re
         if (r >= 0)
                 r = roles_forget_queue(e, name);
         if (r >= 0) {
+                /* A queue of this name that is made later must not find the limits of this one on its slice. */
+                if (queue_has_limits(&q->config))
+                        queue_slice_changed(e, q);
+                queue_config_init(&q->config, name);
                 q->exists = false;
                 r = queues_index(e);
         }
@@ -377,17 +384,18 @@ void queues_effects(Engine *e) {
         if (!e->slices_changed)
                 return;
         e->slices_changed = false;
-        for (size_t i = 0; i < e->n_queues; i++)
-                if (e->queues[i]->slice_changed) {
-                        e->queues[i]->slice_changed = false;
-                        queue_slice(e, e->queues[i]);
-                }
+        size_t cursor = 0;
+        void *v;
+        while (map_next(e->queue_map, &cursor, &v)) {
+                Queue *q = v;
+                if (q->slice_changed)
+                        queue_slice(e, q);
+                q->slice_changed = false;
+        }
 }
 
 void queues_slices_all(Engine *e) {
         for (size_t i = 0; i < e->n_queues; i++)
-                if (queue_has_limits(&e->queues[i]->config)) {
-                        e->queues[i]->slice_changed = true;
-                        e->slices_changed = true;
-                }
+                if (queue_has_limits(&e->queues[i]->config))
+                        queue_slice_changed(e, e->queues[i]);
 }

@@ -39,6 +39,8 @@ typedef struct Fixture {
         Seen seen[SEEN_MAX];
         size_t n_seen;
         unsigned n_forgotten;
+        LauncherRequest slice;  /* the last one about the limits of a queue, and how many there were */
+        unsigned n_slices;
         bool down;
 } Fixture;
 
@@ -64,7 +66,7 @@ static inline void engine_start(Fixture *f, bool recover) {
         assert_int_equal(engine_new(&f->engine, f->event, &f->settings, f->store, f->launch), 0);
         if (recover)
                 assert_int_equal(engine_recover(f->engine), 0);
-        LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = LAUNCHER_HOLDS_CGROUP, .pid = getpid() };
+        LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES, .pid = getpid() };
         assert_int_equal(send(f->peer, &hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
 }
 
@@ -103,6 +105,10 @@ static inline bool launcher_read(Fixture *f) {
                 }
                 if (q.verb == LAUNCHER_FORGET)
                         f->n_forgotten++;
+                if (q.verb == LAUNCHER_SLICE) {
+                        f->slice = q;
+                        f->n_slices++;
+                }
                 LauncherReply reply = { .verb = q.verb, .cookie = q.cookie };
                 assert_int_equal(send(f->peer, &reply, sizeof reply, MSG_NOSIGNAL), sizeof reply);
         }

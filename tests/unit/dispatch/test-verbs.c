@@ -355,11 +355,47 @@ static void changes_are_said(void **state) {
         assert_non_null(strstr(deleted, "test: queue reports: deleted, its tasks are cancelled\n"));
 }
 
+/* A deleted queue leaves no limits on its slice, which a later queue of its name would get. */
+static void limits_go_with_their_queue(void **state) {
+        Fixture *f = *state;
+        QueueConfig q;
+
+        queue_config_init(&q, "heavy");
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_slices, 0);
+        q.memory_max = 64 << 20;
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_slices, 1);
+        assert_int_equal(f->slice.memory_max, 64 << 20);
+        assert_int_equal(engine_queue_remove(f->engine, "heavy", false, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_slices, 2);
+        assert_string_equal(f->slice.queue, "heavy");
+        assert_true(f->slice.memory_max == UINT64_MAX);
+        queue_config_init(&q, "heavy");
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_slices, 2);
+
+        /* Deleted and made again in one turn. */
+        q.tasks_max = 5;
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(engine_queue_remove(f->engine, "heavy", false, NULL), 0);
+        queue_config_init(&q, "heavy");
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(f->n_slices, 4);
+        assert_true(f->slice.tasks_max == UINT64_MAX);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(submit_to_completion), TEST(same_id), TEST(refusals), TEST(cancel_waiting), TEST(cancel_running),
                 TEST(cancel_at_start), TEST(cancelled_before_it_ran), TEST(retry_now_then_dead), TEST(notes),
-                TEST(changes_are_said),
+                TEST(changes_are_said), TEST(limits_go_with_their_queue),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
