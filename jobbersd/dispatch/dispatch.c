@@ -194,9 +194,9 @@ static int window_note(Engine *e, Run *run, usec_t now) {
 
         if (!queue_config_has_rate(&q->config))
                 return 0;
-        rate_window_add(&q->window, now + WINDOW_EPOCH);
-        run->rated = true;
-        usec_t wall = clock_wall();
+        run->rated_at = now + WINDOW_EPOCH;
+        rate_window_add(&q->window, run->rated_at);
+        usec_t wall = due_wall(e, now);
         r = store_start_add(e->store, q->config.name, wall);
         usec_t span = queue_config_window(&q->config);
         if (r >= 0 && ++q->untrimmed >= 64 && wall > span) {

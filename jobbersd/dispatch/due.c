@@ -13,6 +13,8 @@
 #define DUE_PER_TURN 512
 /* Reading two clocks in a row is not exact; a smaller step than this is not noticed, and does not matter. */
 #define STEP_MIN_USEC 20000
+/* The wall clock may be set as late as that. (A 32-bit time_t ends in 2038 anyway.) */
+#define NEVER_SEC ((time_t) (sizeof(time_t) > 4 ? INT64_MAX / 1000000000 : INT32_MAX))
 
 static int64_t offset_now(void) {
         int64_t best = 0;
@@ -27,6 +29,10 @@ static int64_t offset_now(void) {
                 }
         }
         return best;
+}
+
+usec_t due_wall(const Engine *e, usec_t boot) {
+        return (usec_t) ((int64_t) boot + e->clock_offset);
 }
 
 /* As the store has it; after a rollback too, which takes back what a turn had staged. */
@@ -44,7 +50,7 @@ static int offset_load(Engine *e) {
 
 /* A timer that is never meant to expire: the kernel makes it readable when the wall clock is set. */
 static void clock_watch_arm(Engine *e) {
-        struct itimerspec never = { .it_value.tv_sec = INT32_MAX };
+        struct itimerspec never = { .it_value.tv_sec = NEVER_SEC };
         if (e->clock_fd >= 0 && timerfd_settime(e->clock_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 &&
             errno != ECANCELED)
                 log_warning_errno(errno, "cannot watch for steps of the clock");
@@ -115,14 +121,16 @@ static int due_follow_clock(Engine *e) {
                 log_notice("the clock was set %s by %s: retry delays keep their length", step > 0 ? "forward" : "back",
                            clock_format_span(llabs(step), span));
                 e->clock_offset = now;
-                r = store_shift_retries(e->store, step);
+                r = store_shift_times(e->store, step);
         }
+        if (r >= 0 && !e->clock_known)  /* the first turn of this boot */
+                r = store_cap_retries(e->store, clock_wall());
         if (r >= 0)
                 r = store_clock_put(e->store, clock_boot_id(), e->clock_offset);
         if (r < 0)
                 return engine_spoil(e, r);
         e->clock_known = true;
-        return stepped ? next_due_load(e, 0) : 0;
+        return next_due_load(e, 0);
 }
 
 typedef struct DueTasks {

@@ -471,12 +471,12 @@ int engine_new(Engine **ret, sd_event *event, const Settings *settings, Store *s
         e->definitions = definition_set_new();
         if (!e->queue_map || !e->kinds || !e->runs || !e->hashes || !e->definitions || counters_init(&e->counters) < 0)
                 goto fail;
-        if ((r = engine_new_sources(e)) < 0 || (r = engine_reload(e)) < 0 || (r = queues_load(e)) < 0 || (r = roles_load(e)) < 0 ||
-            (r = queues_default(e)) < 0)
+        if ((r = engine_new_sources(e)) < 0 || (r = engine_reload(e)) < 0 || (r = due_init(e)) < 0 || (r = queues_load(e)) < 0 ||
+            (r = roles_load(e)) < 0 || (r = queues_default(e)) < 0)
                 goto fail;
         if (store_staged(store) && (r = store_commit(store)) < 0)
                 goto fail;
-        if ((r = due_init(e)) < 0 || (r = dispatch_load(e)) < 0 || (r = launch_attach(launch, event, &run_callbacks, e)) < 0)
+        if ((r = dispatch_load(e)) < 0 || (r = launch_attach(launch, event, &run_callbacks, e)) < 0)
                 goto fail;
         expire_note(e);
         restored_hold(e);

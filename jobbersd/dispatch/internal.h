@@ -63,7 +63,7 @@ typedef struct Run {
         Role *role;
         Kind *kind;
         bool counted;                   /* in the running counts of queue, role and kind */
-        bool rated;                     /* the last start in its queue's window is this one */
+        usec_t rated_at;                /* its stamp in its queue's window, 0 without one */
         bool mapped;                    /* in Engine.runs */
         LaunchAttempt *launch;
         usec_t noted_at;                /* boot */
@@ -215,6 +215,8 @@ int due_run(Engine *e);
 int due_reload(Engine *e);              /* next_due anew from the store */
 void due_note(Engine *e, usec_t wall);  /* a task was scheduled */
 void due_arm(Engine *e);
+/* A moment of the boot clock as the store's times are meant, which is not by the wall clock if that was set a moment ago: due_run follows. */
+usec_t due_wall(const Engine *e, usec_t boot);
 
 /* ── expire.c, shutdown.c, recover.c (engine.h) ── */
 void recover_sweep(Engine *e);         /* after a commit */

@@ -71,7 +71,7 @@ static int queues_index(Engine *e) {
         return 0;
 }
 
-/* ── the window of starts, kept over restarts in wall time ── */
+/* ── the window of starts, kept over restarts as retries are (due.c) ── */
 
 typedef struct WindowLoad {
         RateWindow *window;
@@ -87,11 +87,11 @@ static int window_load_start(void *userdata, usec_t at) {
 }
 
 static int queue_window_load(Engine *e, Queue *q) {
-        usec_t span = queue_config_window(&q->config), wall = clock_wall();
+        usec_t span = queue_config_window(&q->config), boot = clock_boot(), wall = due_wall(e, boot);
         int r = rate_window_set(&q->window, queue_config_has_rate(&q->config) ? q->config.rate_numerator : 0, span);
         if (r < 0 || !queue_config_has_rate(&q->config))
                 return r;
-        WindowLoad load = { .window = &q->window, .wall = wall, .boot = clock_boot() };
+        WindowLoad load = { .window = &q->window, .wall = wall, .boot = boot };
         return store_start_list(e->store, q->config.name, wall > span ? wall - span : 0, window_load_start, &load);
 }
 
@@ -214,12 +214,9 @@ int engine_queue_put(Engine *e, const QueueConfig *config, const char **ret_sent
         if (config->rate_numerator > 0 && queue_config_window(config) == 0)
                 return engine_refuse(e, ret_sentence, -EINVAL, "the rate of queue \"%s\" needs rate_denominator and rate_period", config->name);
 
-        bool known = queue_any(e, config->name) != NULL;
         Queue *q = queue_husk(e, config->name);
         if (!q)
                 return engine_spoil(e, -ENOMEM);
-        if (!q->exists)
-                known = false;
         r = rate_window_set(&q->window, queue_config_has_rate(config) ? config->rate_numerator : 0, queue_config_window(config));
         if (r >= 0)
                 r = store_queue_put(e->store, config);

@@ -21,9 +21,9 @@ static void run_unmap(Engine *e, Run *run) {
 }
 
 static void run_unrate(Run *run) {
-        if (run->rated)
-                rate_window_undo(&run->queue->window);
-        run->rated = false;
+        if (run->rated_at)
+                rate_window_undo(&run->queue->window, run->rated_at);
+        run->rated_at = 0;
 }
 
 void run_count(Run *run) {
@@ -360,7 +360,7 @@ static int run_settle(Engine *e, Run *run) {
                 free(run->task.results);
                 run->task.results = TAKE_PTR(o.results);
         }
-        r = life_apply(e, &run->task, run, o.event, o.event == LIFE_RETRY_LATER ? clock_wall() + o.delay : 0);
+        r = life_apply(e, &run->task, run, o.event, o.event == LIFE_RETRY_LATER ? due_wall(e, clock_boot()) + o.delay : 0);
         if (r == -EPERM) {
                 LogTask about = run_about(run);
                 log_task(&about, LOG_ERR, 0, "internal error: a task in state %s cannot take event \"%s\"; its state is left unchanged",

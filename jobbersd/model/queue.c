@@ -92,9 +92,15 @@ void rate_window_add(RateWindow *w, usec_t at) {
         w->n++;
 }
 
-void rate_window_undo(RateWindow *w) {
-        if (w->n > 0)
+void rate_window_undo(RateWindow *w, usec_t at) {
+        for (size_t i = w->n; i > 0; i--) {
+                if (rate_window_at(w, i - 1) != at)
+                        continue;
+                for (; i < w->n; i++)
+                        w->at[(w->first + i - 1) % w->cap] = rate_window_at(w, i);
                 w->n--;
+                return;
+        }
 }
 
 void rate_window_free(RateWindow *w) {

@@ -36,5 +36,5 @@ int rate_window_set(RateWindow *w, uint32_t numerator, usec_t span);    /* keeps
 /* 0: a start is allowed at `now`; else the time (same clock) from which one is. */
 usec_t rate_window_next(const RateWindow *w, usec_t now);
 void rate_window_add(RateWindow *w, usec_t at);
-void rate_window_undo(RateWindow *w);                                   /* takes the newest back (launch that came to nothing) */
+void rate_window_undo(RateWindow *w, usec_t at);                        /* takes one back (a launch that came to nothing), if it is still there */
 void rate_window_free(RateWindow *w);

@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "store/store-private.h"
 
+#define CLOCK_WRONG_BY (24 * 3600 * USEC_PER_SEC)
+
 /* ── lists of seqs ── */
 int seq_list_add(SeqList *l, int64_t seq) {
         if (l->n == l->cap) {
@@ -308,8 +310,14 @@ int store_next_due(Store *s, usec_t after, usec_t *ret) {
         return r;
 }
 
-int store_shift_retries(Store *s, int64_t delta) {
-        return s->totals[TASK_SCHEDULED] > 0 ? store_write(s, Q_TASK_SHIFT_RETRIES, VALUES(v_int(delta)), NULL) : 0;
+int store_shift_times(Store *s, int64_t delta) {
+        int r = s->totals[TASK_SCHEDULED] > 0 ? store_write(s, Q_TASK_SHIFT_RETRIES, VALUES(v_int(delta)), NULL) : 0;
+        return r < 0 ? r : store_write(s, Q_START_SHIFT, VALUES(v_int(delta)), NULL);
+}
+
+int store_cap_retries(Store *s, usec_t now) {
+        return s->totals[TASK_SCHEDULED] == 0 ? 0 :
+               store_write(s, Q_TASK_CAP_RETRIES, VALUES(v_int((int64_t) now), v_int((int64_t) (now + CLOCK_WRONG_BY))), NULL);
 }
 
 int store_started(Store *s, store_task_fn fn, void *userdata) {

@@ -76,9 +76,12 @@ int store_ready(Store *s, const char *queue, const char *name, uint32_t version,
 typedef int (*store_task_fn)(void *userdata, Task *t);                  /* may take strings out of *t; freed afterwards */
 int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *userdata, unsigned *ret_unreadable);
 int store_next_due(Store *s, usec_t after, usec_t *ret);
-/* The wall clock was set by `delta` µs: scheduled tasks that wait for a retry (scheduled_at is not their run_at) are moved as much, so
- * that their delays keep their length. */
-int store_shift_retries(Store *s, int64_t delta);
+/* The wall clock was set by `delta` µs: scheduled tasks that wait for a retry (scheduled_at is not their run_at) and starts in the windows of
+ * rates are moved as much, so that delays and windows keep their length. */
+int store_shift_times(Store *s, int64_t delta);
+/* After a boot: where `now` (wall) is more than a day before the end of the attempt, the clock is wrong, and once it is corrected a retry would be
+ * that much later. It waits for its full delay from now. */
+int store_cap_retries(Store *s, usec_t now);
 /* The offset between wall and boot clock that the stored times are meant with, and the boot it belongs to. In the database, so that it changes
  * in one commit with the times. -ENOENT: never put. */
 #define BOOT_ID_MAX 40

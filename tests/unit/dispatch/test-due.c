@@ -1,5 +1,6 @@
 /* Times: what a client asked for follows the wall clock, delays follow a clock that nobody can set. */
 #include <sqlite3.h>
+#include <sys/timerfd.h>
 
 #include "fixture.h"
 
@@ -109,6 +110,122 @@ static void step_made_once(void **state) {
         assert_int_equal(status_of(f, &id), TASK_STARTED);
 }
 
+/* The timer that tells of a step never expires by itself, not in 2038 either. */
+static void watch_never_expires(void **state) {
+        Fixture *f = *state;
+        struct itimerspec left;
+        assert_int_equal(timerfd_gettime(f->engine->clock_fd, &left), 0);
+        assert_true(sizeof(time_t) == 4 || left.it_value.tv_sec > 100LL * 365 * 24 * 3600);
+}
+
+/* Where a shifted clock is behind, the timer of the loop, which goes by the real one, is always due, and rest never comes. */
+static void some_turns(Fixture *f) {
+        for (int i = 0; i < 8; i++) {
+                (void) launcher_read(f);
+                for (unsigned k = 0; k < 64 && sd_event_run(f->event, 0) > 0; k++)
+                        ;
+                assert_int_equal(engine_turn(f->engine), 0);
+        }
+}
+
+/* The end of an attempt and a step of the clock in one turn: the delay begins with the end, whatever the clock says. */
+static void step_beside_an_end(Fixture *f, int64_t step) {
+        ExitRecord failed = exited(75);
+        Ulid id = submit(f, "later", NULL);
+        assert_int_equal(run(f), 0);
+        attempt_finish(f, seen_of(f, &id), &failed);
+        clock_shift(step, 0);
+        some_turns(f);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(step + 59 * (int64_t) USEC_PER_SEC, 59 * USEC_PER_SEC);
+        some_turns(f);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(step + 61 * (int64_t) USEC_PER_SEC, 61 * USEC_PER_SEC);
+        some_turns(f);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+}
+
+static void forward_step_beside_an_end(void **state) {
+        step_beside_an_end(*state, 30 * MINUTE);
+}
+
+static void backward_step_beside_an_end(void **state) {
+        step_beside_an_end(*state, -30 * (int64_t) MINUTE);
+}
+
+/* The database as it is after a boot of the host. */
+static void forget_boot(Fixture *f) {
+        sqlite3 *db;
+        assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "UPDATE meta SET value = '00000000000000000000000000000000 5' WHERE name = 'clock'", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_changes(db), 1);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A host without a battery begins years back, and corrects its clock a moment later: the retry is not years away. */
+static void wrong_clock_at_boot(void **state) {
+        Fixture *f = *state;
+        int64_t years = -2 * 365 * 24 * 60 * (int64_t) MINUTE;
+        Ulid id = failed_once(f);
+        engine_stop(f);
+        forget_boot(f);
+        clock_shift(years, 0);
+        engine_start(f, true);
+        some_turns(f);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(0, 0);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(62 * USEC_PER_SEC, 62 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+}
+
+/* After an ordinary boot the time that the host was off counts. */
+static void right_clock_at_boot(void **state) {
+        Fixture *f = *state;
+        Ulid id = failed_once(f);
+        engine_stop(f);
+        forget_boot(f);
+        clock_shift(40 * USEC_PER_SEC, 40 * USEC_PER_SEC);
+        engine_start(f, true);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
+        clock_shift(62 * USEC_PER_SEC, 62 * USEC_PER_SEC);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &id), TASK_STARTED);
+}
+
+/* One start an hour is one start an hour, also when the clock is set and the daemon started anew. */
+static void rates_follow_the_clock(void **state) {
+        Fixture *f = *state;
+        QueueConfig q;
+        Ulid ids[2];
+        queue_config_init(&q, "default");
+        q.rate_numerator = q.rate_denominator = 1;
+        q.rate_period = RATE_HOUR;
+        assert_int_equal(engine_queue_put(f->engine, &q, NULL), 0);
+        for (size_t i = 0; i < 2; i++)
+                ids[i] = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        finish(f, &ids[0], 0);
+        for (int i = 0; i < 2; i++) {           /* set while no daemon runs, and while one runs */
+                if (i == 0)
+                        engine_stop(f);
+                clock_shift((i + 1) * 120 * MINUTE, 0);
+                if (i == 1) {
+                        assert_int_equal(run(f), 0);
+                        engine_stop(f);
+                }
+                engine_start(f, true);
+                assert_int_equal(run(f), 0);
+                assert_int_equal(status_of(f, &ids[1]), TASK_SUBMITTED);
+        }
+        clock_shift(301 * MINUTE, 61 * MINUTE);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &ids[1]), TASK_STARTED);
+}
+
 /* A due row that cannot be read stays where it is; it stops nobody, and is not looked at all the time. */
 static void unreadable(void **state) {
         Fixture *f = *state;
@@ -213,7 +330,10 @@ static void expiry(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(run_at), TEST(retry_delay_passes), TEST(forward_step), TEST(backward_step), TEST(step_while_down), TEST(step_rolled_back), TEST(step_made_once), TEST(unreadable), TEST(many_at_once),
+                TEST(run_at), TEST(retry_delay_passes), TEST(forward_step), TEST(backward_step), TEST(step_while_down), TEST(step_rolled_back),
+                TEST(step_made_once), TEST(forward_step_beside_an_end), TEST(backward_step_beside_an_end),
+                TEST(wrong_clock_at_boot), TEST(right_clock_at_boot), TEST(rates_follow_the_clock),
+                TEST(watch_never_expires), TEST(unreadable), TEST(many_at_once),
                 TEST(times_do_not_go_back), TEST(expiry),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static void window(void **state) {
 
         assert_int_equal(rate_window_next(&w, 5), 0);
         rate_window_add(&w, 5);                 /* off: nothing is kept */
-        rate_window_undo(&w);
+        rate_window_undo(&w, 5);
         assert_int_equal(rate_window_set(&w, 2, 100), 0);
         rate_window_add(&w, 1000);
         assert_int_equal(rate_window_next(&w, 1000), 0);
@@ -54,7 +54,7 @@ static void window(void **state) {
         assert_int_equal(rate_window_next(&w, 1100), 0);
         rate_window_add(&w, 1100);
         assert_int_equal(rate_window_next(&w, 1100), 1110);
-        rate_window_undo(&w);
+        rate_window_undo(&w, 1100);
         assert_int_equal(rate_window_next(&w, 1100), 0);
         rate_window_add(&w, 1105);
         assert_int_equal(rate_window_next(&w, 1105), 1110);
@@ -72,6 +72,24 @@ static void window(void **state) {
         assert_true(rate_window_next(&w, 1106) == USEC_INFINITY);
         assert_int_equal(rate_window_set(&w, 0, 0), 0);
         assert_int_equal(rate_window_next(&w, 1106), 0);
+        rate_window_free(&w);
+}
+
+/* A launch that comes to nothing late takes back its own start, and none of those that came after it. */
+static void undone_late(void **state) {
+        RateWindow w = {};
+        assert_int_equal(rate_window_set(&w, 3, 100), 0);
+        for (usec_t at = 990; at <= 1010; at += 5)      /* goes round the end of the ring; 1000, 1005 and 1010 are left */
+                rate_window_add(&w, at);
+        rate_window_undo(&w, 990);                      /* long out of it */
+        assert_int_equal(rate_window_next(&w, 1010), 1100);
+        rate_window_undo(&w, 1005);
+        assert_int_equal(rate_window_next(&w, 1010), 0);
+        rate_window_add(&w, 1020);
+        assert_int_equal(rate_window_next(&w, 1020), 1100);
+        assert_int_equal(rate_window_next(&w, 1100), 0);
+        rate_window_add(&w, 1100);
+        assert_int_equal(rate_window_next(&w, 1100), 1110);
         rate_window_free(&w);
 }
 
@@ -98,7 +116,7 @@ static void against_a_list(void **state) {
                 }
                 rate_window_add(&w, now);
                 if (seed & 1U << 20)
-                        rate_window_undo(&w);
+                        rate_window_undo(&w, now);
                 else
                         starts[n++] = now;
         }
@@ -110,7 +128,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(config),
                 cmocka_unit_test(periods),
-                cmocka_unit_test(window),
+                cmocka_unit_test(window), cmocka_unit_test(undone_late),
                 cmocka_unit_test(against_a_list),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
