@@ -25,6 +25,8 @@ static const struct {
         { "QUEUE_REMOVE_ROLES", "SCAN role_queues" },
         { "TASK_NEXT_DUE", "SEARCH tasks USING INDEX tasks_due (scheduled_at>?)" },
         { "TASK_SHIFT_RETRIES", "SCAN tasks USING INDEX tasks_due" },   /* after a step of the clock, all that wait */
+        { "TASK_CAP_RETRIES", "SCAN tasks USING INDEX tasks_due" },     /* once after a boot */
+        { "START_SHIFT", "SCAN starts" },                               /* after a step of the clock */
 };
 
 static bool is_allowed(const char *query, const char *plan) {
