@@ -22,13 +22,13 @@ static json_t *bulk_body(const Ctl *ctl, const char *verb, int argc, char **argv
                 json_object_set_new(body, "status", json_string(ctl->status));
         if (ctl->task)
                 json_object_set_new(body, "task_name", json_string(ctl->task));
-        if (ctl->task_version >= 0)
-                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
-        if (json_object_size(body) == 0) {
+        if (json_object_size(body) == 0) {      /* a version alone would be nearly everything */
                 fprintf(stderr, "jobbersctl: say which tasks to %s: ids, or --queue=, --status=, --task=.\n", verb);
                 json_decref(body);
                 return NULL;
         }
+        if (ctl->task_version >= 0)
+                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
         if (ctl->dry_run)
                 json_object_set_new(body, "dry_run", json_true());
         return body;

@@ -13,10 +13,12 @@ static json_t *ids_of(int argc, char **argv) {
         return ids;
 }
 
+#define CALL_MAX 1000L          /* what one call to the daemon lists or resubmits at most */
+
 static int dlq_list(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *answer = NULL;
         char more[32], count[64];
-        snprintf(more, sizeof more, "limit=%ld", MIN(ctl->limit, 1000L));
+        snprintf(more, sizeof more, "limit=%ld", MIN(ctl->limit, CALL_MAX));
         _cleanup_free_ char *path = ctl_query(ctl, "/dead-letter-queue", more);
         int r = path ? client_get(ctl->client, path, &answer) : -ENOMEM;
         if (r < 0)
@@ -48,8 +50,18 @@ static int dlq_history(Ctl *ctl, int argc, char **argv) {
         return CTL_OK;
 }
 
+/* Are there dead letters that match and are not among the refused, which stay where they are? */
+static bool dlq_more(Ctl *ctl, size_t refused) {
+        _cleanup_json_ json_t *answer = NULL;
+        char more[32];
+        snprintf(more, sizeof more, "limit=%zu", MIN(refused + 1, (size_t) CALL_MAX));
+        _cleanup_free_ char *path = ctl_query(ctl, "/dead-letter-queue", more);
+        return path && client_call(ctl->client, "GET", path, NULL, &answer) == 200 && json_array_size(json_object_get(answer, "tasks")) > refused;
+}
+
 static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *body = json_object(), *answer = NULL;
+        long limit = ctl_given(ctl, OPT_LIMIT) ? MIN(ctl->limit, CALL_MAX) : CALL_MAX;
         char count[64];
         int result = CTL_OK;
 
@@ -59,14 +71,13 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
                 json_object_set_new(body, "queue", json_string(ctl->queue));
         if (ctl->task)
                 json_object_set_new(body, "task_name", json_string(ctl->task));
-        if (ctl->task_version >= 0)
-                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
-        if (json_object_size(body) == 0) {
+        if (json_object_size(body) == 0) {      /* a version alone would be nearly everything */
                 fprintf(stderr, "jobbersctl: say which dead letters to resubmit: ids, or --queue=, --task=.\n");
                 return CTL_USAGE;
         }
-        if (ctl_given(ctl, OPT_LIMIT))
-                json_object_set_new(body, "limit", json_integer(ctl->limit));
+        if (ctl->task_version >= 0)
+                json_object_set_new(body, "task_version", json_integer(ctl->task_version));
+        json_object_set_new(body, "limit", json_integer(limit));
         json_object_set_new(body, "reset_retry_count", json_boolean(!ctl->keep_retries));
         int r = client_send(ctl->client, "POST", "/dead-letter-queue/resubmit", body, &answer);
         if (r < 0)
@@ -81,8 +92,11 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
                 fprintf(stderr, "jobbersctl: cannot resubmit %s: %s. See: jobbersctl dlq\n", ctl_str(item, "task_id"),
                         unknown ? "there is no such task" : ctl_str(item, "detail"));
         }
-        if (!ctl_print_json(ctl, answer) && !ctl->quiet)
-                printf("%s resubmitted.\n", ctl_count(ctl_int(answer, "resubmitted", 0), "task", count));
+        if (ctl_print_json(ctl, answer) || ctl->quiet)
+                return result;
+        int64_t resubmitted = ctl_int(answer, "resubmitted", 0);
+        bool more = argc == 0 && resubmitted + (int64_t) json_array_size(refused) >= limit && dlq_more(ctl, json_array_size(refused));
+        printf("%s resubmitted%s.\n", ctl_count(resubmitted, "task", count), more ? ", and there are more; run the same command again for the rest" : "");
         return result;
 }
 

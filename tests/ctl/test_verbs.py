@@ -241,6 +241,20 @@ def test_dlq(daemon):
     assert ctl.json('dlq') == []
 
 
+def test_dlq_resubmits_all_or_says_that_there_are_more(daemon):
+    ctl = Ctl(daemon)
+
+    def die(n):
+        for t in daemon.post('/submit-tasks', {'tasks': [{'name': 'dead', 'version': 1}] * n})['tasks']:
+            daemon.wait_final(t['id'])
+    die(105)
+    ctl('pause', '-q', 'default')
+    assert ctl('dlq', 'resubmit', '--task=dead', '--limit=2') == '2 tasks resubmitted, and there are more; run the same command again for the rest.\n'
+    assert ctl('dlq', 'resubmit', '--task=dead') == '103 tasks resubmitted.\n', 'more than the daemon takes where nothing is said'
+    assert ctl('dlq') == '0 dead letters.\n'
+    assert ctl('dlq', 'resubmit', '--task=dead', '--limit=1000000') == '0 tasks resubmitted.\n'
+
+
 # ── queues and roles ──
 
 def test_queues(daemon):
