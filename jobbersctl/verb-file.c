@@ -22,8 +22,17 @@ static int settings_of(const Ctl *ctl, Settings *ret) {
         return settings_load(ret, 2, argv, NULL, NULL);
 }
 
+static void print_directories(const Settings *settings) {
+        size_t n = strv_len(settings->task_dirs);
+        printf("There is no task definition in ");
+        for (size_t i = 0; i < n; i++)
+                printf("%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", settings->task_dirs[i]);
+        printf(".\n");
+}
+
 int verb_verify(Ctl *ctl, int argc, char **argv) {
         _cleanup_(settings_free) Settings settings = { 0 };
+        char count[64];
         int problems = 0;
 
         if (settings_of(ctl, &settings) < 0)
@@ -36,20 +45,69 @@ int verb_verify(Ctl *ctl, int argc, char **argv) {
                 if (r < 0)
                         return CTL_FAILED;
                 problems = r;
-                if (problems == 0 && !ctl->quiet)
-                        printf("%zu task definitions, no problem.\n", definition_set_size(set));
+                if (problems == 0 && !ctl->quiet) {
+                        if (definition_set_size(set) == 0)
+                                print_directories(&settings);
+                        else
+                                printf("%s, no problem.\n", ctl_count((int64_t) definition_set_size(set), "task definition", count));
+                }
                 definition_set_free(set);
         }
         return problems == 0 ? CTL_OK : CTL_FAILED;
 }
 
-/* The newest version of a name. */
-static Definition *definition_by_name(const DefinitionSet *set, const char *name) {
-        Definition *found = NULL;
-        for (size_t i = 0; i < definition_set_size(set); i++)
-                if (STREQ(definition_set_at(set, i)->name, name))
-                        found = definition_set_at(set, i);
-        return found;
+/* ── the files of one task ── */
+
+typedef struct Problems {
+        char **paths, **sentences;      /* "PATH:LINE: what is wrong" */
+} Problems;
+
+static void problems_done(Problems *p) {
+        strv_free(p->paths);
+        strv_free(p->sentences);
+}
+
+static void problem_keep(void *userdata, const char *path, unsigned line, const char *sentence) {
+        Problems *p = userdata;
+        _cleanup_free_ char *text = line > 0 ? str_new("%s:%u: %s", path, line, sentence) : str_new("%s: %s", path, sentence);
+        if (!text || strv_push(&p->paths, path) < 0 || strv_push(&p->sentences, text) < 0)
+                abort();
+}
+
+/* Is it `file`, or a drop-in of it? */
+static bool belongs(const Settings *settings, const char *file, const char *path) {
+        for (size_t i = 0; i < strv_len(settings->task_dirs); i++) {
+                _cleanup_free_ char *dir = str_new("%s/%s.d", settings->task_dirs[i], strrchr(file, '/') + 1);
+                size_t n = dir ? strlen(dir) : 0;
+                if (n > 0 && strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+                        return true;
+        }
+        return STREQ(file, path);
+}
+
+/* Prints what is wrong with the files that belong to `file` (NULL: with all). Returns the first of them, borrowed, or NULL. */
+static const char *print_problems(const Settings *settings, const Problems *p, const char *file) {
+        const char *first = NULL;
+        for (size_t i = 0; i < strv_len(p->paths); i++)
+                if (!file || belongs(settings, file, p->paths[i])) {
+                        fprintf(stderr, "%s\n", p->sentences[i]);
+                        first = first ? first : p->paths[i];
+                }
+        return first;
+}
+
+/* Reads all files. *ret_file is the one that defines `name`, or would if it were right; NULL after a sentence where none does. */
+static int task_files(const Ctl *ctl, const Settings *settings, const char *name, Problems *problems, char **ret_file) {
+        DefinitionSet *set = definition_set_new();
+        int r = set ? definition_set_load(set, settings, problem_keep, problems) : -ENOMEM;
+        const char *path = r >= 0 ? definition_set_path(set, name) : NULL;
+        *ret_file = path ? strdup(path) : NULL;
+        if (r >= 0 && !path) {
+                print_problems(settings, problems, NULL);
+                fprintf(stderr, "jobbersctl: no task \"%s\" is registered. See: jobbersctl tasks\n", name);
+        }
+        definition_set_free(set);
+        return r < 0 ? r : path ? 0 : -ENOENT;
 }
 
 static void cat_file(const char *path) {
@@ -62,22 +120,18 @@ static void cat_file(const char *path) {
 
 int verb_cat(Ctl *ctl, int argc, char **argv) {
         _cleanup_(settings_free) Settings settings = { 0 };
+        _cleanup_(problems_done) Problems problems = { 0 };
+        _cleanup_free_ char *file = NULL;
         if (settings_of(ctl, &settings) < 0)
                 return CTL_FAILED;
-        DefinitionSet *set = definition_set_new();
-        if (!set || definition_set_load(set, &settings, print_problem, NULL) < 0)
-                return CTL_FAILED;
-        Definition *d = definition_by_name(set, argv[0]);
-        if (!d) {
-                fprintf(stderr, "jobbersctl: no task \"%s\" is registered. See: jobbersctl tasks\n", argv[0]);
-                definition_set_free(set);
-                return CTL_NOT_FOUND;
-        }
+        int r = task_files(ctl, &settings, argv[0], &problems, &file);
+        if (r < 0)
+                return ctl_exit(r);
+        print_problems(&settings, &problems, file);
         ctl_pager(ctl);
-        cat_file(d->path);
-        const char *base = strrchr(d->path, '/') ? strrchr(d->path, '/') + 1 : d->path;
+        cat_file(file);
         for (size_t i = strv_len(settings.task_dirs); i > 0; i--) {
-                _cleanup_free_ char *pattern = str_new("%s/%s.d/*.conf", settings.task_dirs[i - 1], base);
+                _cleanup_free_ char *pattern = str_new("%s/%s.d/*.conf", settings.task_dirs[i - 1], strrchr(file, '/') + 1);
                 glob_t g;
                 if (!pattern || glob(pattern, 0, NULL, &g) != 0)
                         continue;
@@ -85,7 +139,6 @@ int verb_cat(Ctl *ctl, int argc, char **argv) {
                         cat_file(g.gl_pathv[k]);
                 globfree(&g);
         }
-        definition_set_free(set);
         return CTL_OK;
 }
 
@@ -107,40 +160,45 @@ static int editor_run(const char *path) {
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
 }
 
-int verb_edit(Ctl *ctl, int argc, char **argv) {
-        _cleanup_(settings_free) Settings settings = { 0 };
-        if (settings_of(ctl, &settings) < 0)
-                return CTL_FAILED;
-        DefinitionSet *set = definition_set_new();
-        if (!set || definition_set_load(set, &settings, print_problem, NULL) < 0)
-                return CTL_FAILED;
-        Definition *d = definition_by_name(set, argv[0]);
-        if (!d) {
-                fprintf(stderr, "jobbersctl: no task \"%s\" is registered. See: jobbersctl tasks\n", argv[0]);
-                definition_set_free(set);
-                return CTL_NOT_FOUND;
-        }
-        const char *base = strrchr(d->path, '/') ? strrchr(d->path, '/') + 1 : d->path;
-        _cleanup_free_ char *dir = str_new("%s/%s.d", settings.task_dirs[0], base), *path = NULL;
-        if (!dir || !(path = str_new("%s/override.conf", dir)))
-                return CTL_FAILED;
-        definition_set_free(set);
-
+/* The override of a task's file, made where there is none, through the editor. */
+static int override_edit(const Settings *settings, const char *file, char **ret_path) {
+        _cleanup_free_ char *dir = str_new("%s/%s.d", settings->task_dirs[0], strrchr(file, '/') + 1);
+        char *path = dir ? str_new("%s/override.conf", dir) : NULL;
+        *ret_path = path;
+        if (!path)
+                return -ENOMEM;
         int r = fd_mkdirs(dir, 0755);
         if (r >= 0 && access(path, F_OK) < 0) {
                 static const char start[] = "# Settings here replace those of the task file; see jobbers.task(5).\n[Task]\n";
                 r = fd_write_file_at(AT_FDCWD, path, start, sizeof start - 1, 0644, false);
         }
-        if (r >= 0)
-                r = editor_run(path);
+        return r < 0 ? r : editor_run(path);
+}
+
+int verb_edit(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(settings_free) Settings settings = { 0 };
+        _cleanup_(problems_done) Problems before = { 0 }, after = { 0 };
+        _cleanup_free_ char *file = NULL, *path = NULL, *again = NULL;
+        if (settings_of(ctl, &settings) < 0)
+                return CTL_FAILED;
+        int r = task_files(ctl, &settings, argv[0], &before, &file);
+        if (r < 0)
+                return ctl_exit(r);
+        r = override_edit(&settings, file, &path);
         if (r < 0) {
-                fprintf(stderr, "jobbersctl: cannot edit %s: %s.\n", path, r == -ECANCELED ? "the editor ended with an error" : strerror(-r));
+                fprintf(stderr, "jobbersctl: cannot edit %s: %s.\n", path ? path : file, r == -ECANCELED ? "the editor ended with an error" : strerror(-r));
                 return CTL_FAILED;
         }
-        int status = verb_verify(ctl, 0, NULL);
-        if (status != CTL_OK) {
+        r = task_files(ctl, &settings, argv[0], &after, &again);
+        if (r < 0)
+                return ctl_exit(r);
+        const char *wrong = print_problems(&settings, &after, file);
+        if (wrong && STREQ(wrong, path))
                 fprintf(stderr, "jobbersctl: not reloaded: correct the file first (jobbersctl edit %s).\n", argv[0]);
-                return status;
-        }
+        else if (wrong)
+                fprintf(stderr, "jobbersctl: not reloaded: correct %s first, then: jobbersctl reload\n", wrong);
+        if (wrong)
+                return CTL_FAILED;
+        /* What is wrong with other tasks' files keeps nothing from this one; the reload says it. */
         return client_new(&ctl->client, &ctl->address) < 0 ? CTL_FAILED : verb_reload(ctl, 0, NULL);
 }

@@ -183,7 +183,7 @@ int engine_reload(Engine *e) {
                         return log_error_errno(k, "cannot tell the launcher to read the task definitions");
         }
         e->dirty = true;
-        log_info("%zu task definitions in force%s", definition_set_size(e->definitions), r > 0 ? ", some files have errors" : "");
+        log_info("%zu task definition%s in force%s", definition_set_size(e->definitions), definition_set_size(e->definitions) == 1 ? "" : "s", r > 0 ? ", some files have errors" : "");
         roles_warn(e);                  /* at the start they are not loaded yet */
         engine_again(e);
         return r;

@@ -17,6 +17,7 @@ typedef struct DefinitionFile {
         char *path;
         Definition *d;                  /* what it defines, or its last good version when it is bad; NULL for neither */
         char *claims;                   /* bad: the Name= it has, NULL where that could not be read */
+        uint32_t claims_version;        /* bad: its Version=, 0 where that could not be read */
         bool bad;
 } DefinitionFile;
 
@@ -269,8 +270,10 @@ static int file_read(Load *l, DefinitionFile *f, char *const *dirs) {
         if (r >= 0 && f->d)
                 r = accounts_check(l, f->d, f->path);
         f->bad = !f->d;
-        if (f->bad)
+        if (f->bad) {
                 f->claims = TAKE_PTR(reader.d->name);
+                f->claims_version = reader.d->version;
+        }
         return r;
 }
 
@@ -430,6 +433,21 @@ bool definition_set_may_define(const DefinitionSet *set, const char *name) {
                         return true;
         }
         return set->blind;
+}
+
+const char *definition_set_path(const DefinitionSet *set, const char *name) {
+        const DefinitionFile *best = NULL;
+        uint32_t best_version = 0;
+        for (size_t i = 0; i < set->n_files; i++) {
+                const DefinitionFile *f = set->files[i];
+                const char *its = f->bad ? f->claims : f->d ? f->d->name : NULL;
+                uint32_t version = f->bad ? f->claims_version : f->d ? f->d->version : 0;
+                if (!its || !STREQ(its, name) || (best && (version < best_version || (version == best_version && f->bad >= best->bad))))
+                        continue;
+                best = f;
+                best_version = version;
+        }
+        return best ? best->path : NULL;
 }
 
 size_t definition_set_size(const DefinitionSet *set) {

@@ -106,6 +106,8 @@ Definition *definition_set_get(const DefinitionSet *set, const char *name, uint3
 Definition *definition_set_get_hash(const DefinitionSet *set, uint64_t hash);
 /* True when a broken file might be the one that defines this name: its tasks then wait rather than being dropped. */
 bool definition_set_may_define(const DefinitionSet *set, const char *name);
+/* The file that defines the newest version of this name, or would if it had no errors. Borrowed, NULL without one. */
+const char *definition_set_path(const DefinitionSet *set, const char *name);
 /* Sorted by name, then version. */
 size_t definition_set_size(const DefinitionSet *set);
 Definition *definition_set_at(const DefinitionSet *set, size_t i);

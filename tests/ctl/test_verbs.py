@@ -5,6 +5,7 @@ import re
 from ctl import Ctl
 from harness import TREE, Daemon, until
 
+INSTALLED = ('/etc/jobbers/tasks.d', '/run/jobbers/tasks.d', '/usr/local/lib/jobbers/tasks.d', '/usr/lib/jobbers/tasks.d')
 ULID = re.compile(r'[0-9A-HJKMNP-TV-Z]{26}')
 
 
@@ -326,13 +327,60 @@ def test_verify_and_cat_and_edit_need_no_daemon(tmp_path):
     tasks.mkdir(parents=True)
     (tasks / 'mine.task').write_text('[Task]\nName=mine\nVersion=1\nExecStart=/bin/true\n')
     ctl = Ctl(XDG_CONFIG_HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path), HOME=str(tmp_path), EDITOR='false')
-    assert ctl('verify', '--user').endswith(' no problem.\n')
+    assert ctl('verify', '--user') == '1 task definition, no problem.\n'
     assert f'# {tasks}/mine.task\n[Task]\nName=mine\n' in ctl('cat', '--user', 'mine')
     bad = tmp_path / 'bad.task'
     bad.write_text('[Task]\nName=bad\nVersion=one\nExecStart=/bin/true\n')
     status, out, err = ctl.all('verify', '--user', str(bad))
     assert status == 1 and f'{bad}:3:' in err
     assert 'the editor ended with an error' in ctl.refused('edit', '--user', 'mine')
+    assert 'no task "other" is registered' in ctl.refused('cat', '--user', 'other', status=4)
+    (tasks / 'mine.task').unlink()
+    (tasks / 'mine.task.d' / 'override.conf').unlink()
+    if not any(os.path.isdir(d) and os.listdir(d) for d in INSTALLED):
+        assert ctl('verify', '--user') == f'There is no task definition in {tasks}, {", ".join(INSTALLED[:-1])} or {INSTALLED[-1]}.\n'
+
+
+def test_a_broken_definition_is_shown_and_edited(tmp_path):
+    """One save with a mistake is no dead end, and the mistakes of others stop nobody."""
+    daemon = Daemon('user')
+    del daemon.settings['task-dir']
+    config = daemon.path('home')
+    tasks = daemon.path('home', 'jobbers', 'tasks.d')
+    text = daemon.path('data', 'text')
+    editor = daemon.script('editor', f'cat {text} >"$1"')
+
+    def save(what):
+        with open(text, 'w') as f:
+            f.write(what)
+        os.chmod(text, 0o644)
+    daemon.file('mine.task', '[Task]\nName=hi\nVersion=1\nExecStart=/bin/true\n', directory='home/jobbers/tasks.d')
+    for path in (config + '/jobbers', tasks):
+        os.chown(path, daemon.uid, daemon.uid)
+    try:
+        daemon.start()
+        as_user = ['/usr/bin/setpriv', f'--reuid={daemon.uid}', f'--regid={daemon.uid}', '--clear-groups'] if os.geteuid() == 0 else []
+        ctl = Ctl(daemon, XDG_CONFIG_HOME=config, EDITOR=editor)
+        edit = ['edit', '--user', f'--socket={daemon.path("s")}', 'hi']
+        override = f'{tasks}/mine.task.d/override.conf'
+        save('[Task]\nMaxRetries=many\n')
+        for _ in range(2):
+            status, out, err = ctl.all(*edit, prefix=as_user)
+            lines = err.splitlines()
+            assert (status, out, len(lines)) == (1, '', 2) and lines[0].startswith(f'{override}:2: MaxRetries=many')
+            assert lines[1] == 'jobbersctl: not reloaded: correct the file first (jobbersctl edit hi).'
+        status, out, err = ctl.all('cat', '--user', 'hi', prefix=as_user)
+        assert status == 0 and f'# {override}\n[Task]\nMaxRetries=many\n' in out and err.startswith(f'{override}:2:')
+        daemon.file('other.task', '[Task]\nName=other\nVersion=one\nExecStart=/bin/true\n', directory='home/jobbers/tasks.d')
+        save('[Task]\nMaxRetries=9\n')
+        status, out, err = ctl.all(*edit, prefix=as_user)
+        assert status == 0 and out == '1 definition in force.\n' and f'{tasks}/other.task:3:' in err and err.count('other.task') == 1
+        assert ctl.json('tasks', 'hi', prefix=as_user)['max_retries'] == 9
+        daemon.file('mine.task', '[Task]\nName=hi\nVersion=1\nExecStart=/bin/true\nNonsense=1\n', directory='home/jobbers/tasks.d')
+        status, out, err = ctl.all(*edit, prefix=as_user)
+        assert status == 1 and err.endswith(f'\njobbersctl: not reloaded: correct {tasks}/mine.task first, then: jobbersctl reload\n')
+    finally:
+        daemon.close(check=False)
 
 
 def test_edit_reloads():

@@ -83,6 +83,37 @@ static const char *description(const Fixture *f, const char *name, unsigned vers
         return d ? d->description : NULL;
 }
 
+static void path_is(const Fixture *f, const char *name, const char *expected) {
+        const char *path = definition_set_path(f->set, name);
+        if (!expected) {
+                assert_null(path);
+                return;
+        }
+        _cleanup_free_ char *full = str_new("%s/%s", f->root, expected);
+        assert_non_null(path);
+        assert_string_equal(path, full);
+}
+
+/* Which file `jobbersctl edit` takes: that of the newest version, whether it loads or not. */
+static void paths(void **state) {
+        _cleanup_fixture_ Fixture f;
+        setup(&f);
+        put_task(&f, "b/one.task", "x", 1, "one");
+        put_task(&f, "b/two.task", "x", 2, "two");
+        put_task(&f, "c/two-again.task", "x", 2, "not used");
+        load(&f, 1);
+        path_is(&f, "x", "b/two.task");
+        put(&f, "a/three.task", "[Task]\nName=x\nVersion=3\nExecStart=/bin/true\nMaxRetries=-1\n");
+        load(&f, 2);
+        path_is(&f, "x", "a/three.task");
+        put(&f, "a/three.task", "[Task]\nName=x\nVersion=2\nExecStart=/bin/true\nMaxRetries=-1\n");
+        load(&f, 2);
+        path_is(&f, "x", "b/two.task");
+        put(&f, "a/three.task", "[Task]\nName=other name\n");
+        load(&f, 4);
+        path_is(&f, "x", "b/two.task");
+}
+
 static void empty(void **state) {
         _cleanup_fixture_ Fixture f;
         setup(&f);
@@ -215,6 +246,9 @@ static void last_good(void **state) {
         assert_true(definition_set_may_define(f.set, "x"));
         assert_false(definition_set_may_define(f.set, "y"));
         assert_false(definition_set_may_define(f.set, "z"));
+        path_is(&f, "x", "b/x.task");
+        path_is(&f, "y", "b/y.task");
+        path_is(&f, "z", NULL);
         load(&f, 2);
         assert_ptr_equal(definition_set_get(f.set, "x", 1), held);
 
@@ -433,6 +467,7 @@ static void verifying(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(empty),
+                cmocka_unit_test(paths),
                 cmocka_unit_test(precedence),
                 cmocka_unit_test(masks),
                 cmocka_unit_test(drop_ins),
