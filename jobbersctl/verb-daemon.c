@@ -36,9 +36,15 @@ int verb_drain(Ctl *ctl, int argc, char **argv) {
         int r = client_send(ctl->client, "POST", "/drain", body, &answer);
         if (r < 0)
                 return ctl_exit(r);
-        if (on && ctl->wait)
+        if (on && ctl->wait) {
+                int64_t running = ctl_int(answer, "running", 0);
+                if (running > 0 && !ctl->quiet && ctl->json == JSON_OFF) {
+                        printf("No more tasks are started; waiting for %s still running. Ctrl-C ends the waiting, not the drain. "
+                               "To start tasks again: jobbersctl drain off\n", ctl_count(running, "task", count));
+                        fflush(stdout);
+                }
                 r = wait_idle(ctl);
-        else if (!ctl_print_json(ctl, answer) && !ctl->quiet && on)
+        } else if (!ctl_print_json(ctl, answer) && !ctl->quiet && on)
                 printf("No more tasks are started; %s still running. To start tasks again: jobbersctl drain off\n",
                        ctl_count(ctl_int(answer, "running", 0), "task", count));
         else if (!ctl->quiet && ctl->json == JSON_OFF)

@@ -197,6 +197,10 @@ int verb_set_queue(Ctl *ctl, int argc, char **argv) {
         int status = client_call(ctl->client, "GET", config, NULL, &now);
         if (status < 0)
                 return CTL_FAILED;
+        if (status == 200 && argc == 1) {
+                fprintf(stderr, "jobbersctl: there is a queue \"%s\" already: say what to change: KEY=VALUE. See: jobbersctl set-queue --help\n", argv[0]);
+                return CTL_USAGE;
+        }
         /* A PUT gives absent limits their defaults; what was not named is to stay. */
         _cleanup_json_ json_t *body = status == 200 ? json_incref(json_object_get(now, "queue")) : json_object();
         for (int i = 1; i < argc; i++)

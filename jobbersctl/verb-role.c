@@ -69,15 +69,25 @@ int verb_roles(Ctl *ctl, int argc, char **argv) {
 int verb_set_role(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, "/roles/%s", argv[0]);
         _cleanup_json_ json_t *queues = json_array(), *now = NULL, *answer = NULL;
+        bool nothing = argc == 2 && !*argv[1];  /* "": on purpose */
         int plus = 0;
 
+        argc -= nothing;
         for (int i = 1; i < argc; i++)
                 plus += argv[i][0] == '+';
         if (plus > 0 && plus < argc - 1) {
                 fprintf(stderr, "jobbersctl: give either all the queues of role \"%s\", or +QUEUE for each one to add.\n", argv[0]);
                 return CTL_USAGE;
         }
-        int status = path && plus > 0 ? client_call(ctl->client, "GET", path, NULL, &now) : 0;
+        int status = path && argc == 1 && !nothing ? client_call(ctl->client, "GET", path, NULL, NULL) : 0;
+        if (status < 0)
+                return CTL_FAILED;
+        if (status == 200) {            /* only a new one may begin without */
+                fprintf(stderr, "jobbersctl: which queues is role \"%s\" to serve? See: jobbersctl queues. To leave it none: jobbersctl set-role %s \"\"\n",
+                        argv[0], argv[0]);
+                return CTL_USAGE;
+        }
+        status = path && plus > 0 ? client_call(ctl->client, "GET", path, NULL, &now) : 0;
         if (status == 404)
                 fprintf(stderr, "jobbersctl: there is no role \"%s\". Make it: jobbersctl set-role %s %s. %s\n", argv[0], argv[0], argv[1] + 1, HINT_ROLE);
         if (plus > 0 && status != 200)

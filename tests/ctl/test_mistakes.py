@@ -61,6 +61,7 @@ def test_daemon_down(tmp_path):
     ctl = Ctl(JOBBERS_SOCKET=str(path))
     assert ctl.refused('list') == f'jobbersctl: jobbersd is not running: there is no {path}. Start it: systemctl start jobbersd'
     assert ctl.refused('list', '--user', f'--socket={path}').endswith('Start it: systemctl --user start jobbersd')
+    assert ctl.refused('set-role', 'default').startswith('jobbersctl: jobbersd is not running')
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(str(path))       # left behind, nobody listens
         assert ctl.refused('list') == f'jobbersctl: jobbersd is not running: nobody listens on {path}. Start it: systemctl start jobbersd'

@@ -59,7 +59,7 @@ def test_no_legend(busy):
 
 
 def test_quiet(busy):
-    for words in (['pause', 'default'], ['resume', 'default'], ['drain'], ['drain', 'off'], ['reload'], ['set-queue', 'default'],
+    for words in (['pause', 'default'], ['resume', 'default'], ['drain'], ['drain', 'off'], ['reload'], ['set-queue', 'default', 'paused=no'],
                   ['set-role', 'default', 'default']):
         assert busy(*words, '--quiet') == '', words
 

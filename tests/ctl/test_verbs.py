@@ -263,6 +263,8 @@ def test_queues(daemon):
     hint = ('jobbersctl: queue "reports" is not served by this daemon (role: default): no task of it starts until you run: '
             'jobbersctl set-role default +reports\n')
     assert ctl('set-queue', 'reports', 'max_concurrent=2', 'rate=5/10minute', 'memory_max=1G', errors=hint) == 'Queue reports made.\n'
+    assert ctl.refused('set-queue', 'reports', status=2) == (
+        'jobbersctl: there is a queue "reports" already: say what to change: KEY=VALUE. See: jobbersctl set-queue --help')
     assert ctl('set-queue', 'reports', 'cpu_quota=150%', 'cpu_weight=50', 'tasks_max=99', '-q') == ''
     q = ctl.json('queues', 'reports')
     assert {k: q[k] for k in ('max_concurrent', 'rate_numerator', 'rate_denominator', 'rate_period', 'memory_max', 'cpu_quota', 'cpu_weight',
@@ -294,7 +296,14 @@ def test_roles(daemon):
     rows = [line.split() for line in ctl('roles').splitlines()]
     assert rows[1] == ['default', 'yes', '0', '8', 'default'] and rows[2] == ['night', 'no', '-', '-', 'a', 'b']
     assert ctl.json('roles', 'night') == {'role': 'night', 'queues': ['a', 'b'], 'served': False}
+    assert ctl.refused('set-role', 'night', status=2) == (
+        'jobbersctl: which queues is role "night" to serve? See: jobbersctl queues. To leave it none: jobbersctl set-role night ""')
+    assert ctl.json('roles', 'night')['queues'] == ['a', 'b']
+    assert ctl('set-role', 'night', '') == 'Role night serves: nothing\n'
     assert ctl('delete-role', 'night') == 'Role night deleted.\n'
+    assert ctl('set-role', 'night', '') == 'Role night serves: nothing\n' and ctl('set-role', 'day') == 'Role day serves: nothing\n', 'new ones'
+    ctl('delete-role', 'night', '-q')
+    ctl('delete-role', 'day', '-q')
     assert len(ctl.json('roles')) == 1
 
 
@@ -417,11 +426,14 @@ def test_drain(daemon):
     assert ctl('drain') == 'No more tasks are started; 1 task still running. To start tasks again: jobbersctl drain off\n'
     assert 'draining' in ctl('status')
     waiting = ctl.popen('drain', '--wait')
+    assert waiting.stdout.readline() == ('No more tasks are started; waiting for 1 task still running. Ctrl-C ends the waiting, not the drain. '
+                                         'To start tasks again: jobbersctl drain off\n')
     daemon.gate.open()
     assert waiting.communicate(timeout=60)[0] == 'No task is running, and none is started until you run: jobbersctl drain off\n' and waiting.returncode == 0
     assert ctl.json('status', task)['status'] == 'completed'
     status, out, err = ctl.all('submit', 'ok', '--queue=default')
     assert status == 0 and 'draining: the task waits until you run: jobbersctl drain off' in err
+    assert ctl('drain', '--wait') == 'No task is running, and none is started until you run: jobbersctl drain off\n'
     assert ctl('drain', 'off') == 'Tasks are started again.\n'
     ctl('wait', out.strip())
 
