@@ -182,6 +182,12 @@ static int own_fault(int r) {
         return r >= 0 ? CTL_OK : CTL_OWN_FAULT;
 }
 
+/* What became of the task cannot be told here. */
+static int lost_sight(const char *id) {
+        fprintf(stderr, "jobbersctl: task %s was submitted; see: jobbersctl status %s\n", id, id);
+        return CTL_OWN_FAULT;
+}
+
 static void say_end(const Ctl *ctl, const json_t *task) {
         const char *error = ctl_str(task, "last_error"), *status = ctl_str(task, "status");
         bool passive = STREQ(status, "cancelled") || STREQ(status, "dropped");
@@ -225,7 +231,9 @@ static void say_crowd(const json_t *status, const json_t *queue) {
                 (long long) slots);
 }
 
-/* Why a task that was submitted does not run. `turn`: also where it is only not its turn. */
+#define EXPLAIN_MSEC 5000
+
+/* Why a task that was submitted does not run, or nothing where that cannot be had. `turn`: also where it is only not its turn. */
 static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, bool turn) {
         _cleanup_json_ json_t *status = NULL;
         const char *name = ctl_str(task, "queue");
@@ -235,7 +243,7 @@ static void say_obstacle(const Ctl *ctl, Client *client, const json_t *task, boo
                 return;
         if (turn && STREQ(ctl_str(task, "status"), "scheduled"))
                 say_scheduled(task);
-        if (!STREQ(ctl_str(task, "status"), "submitted") || client_call(client, "GET", "/status", NULL, &status) != 200)
+        if (!STREQ(ctl_str(task, "status"), "submitted") || client_get_soon(client, "/status", EXPLAIN_MSEC, &status) < 0)
                 return;
         const json_t *queues = json_object_get(status, "queues");
         for (size_t i = 0; i < json_array_size(queues); i++)
@@ -272,7 +280,7 @@ static void explain_silence(void *userdata) {
         if (client_new(&client, &f->ctl->address) < 0)
                 return;
         _cleanup_free_ char *path = client_path(client, "/task-status/%s", f->id);
-        if (path && client_call(client, "GET", path, NULL, &task) == 200)
+        if (path && client_get_soon(client, path, EXPLAIN_MSEC, &task) == 0)
                 say_obstacle(f->ctl, client, task, true);
 }
 
@@ -338,7 +346,7 @@ int verb_submit(Ctl *ctl, int argc, char **argv) {
         if (r >= 0 && !ended)
                 r = task_wait(ctl, id, &ended);
         if (r < 0)
-                return own_fault(r);
+                return lost_sight(id);
         ctl_print_json(ctl, ended);
         say_end(ctl, ended);
         return exit_status_of(ended);
@@ -357,7 +365,7 @@ int verb_run(Ctl *ctl, int argc, char **argv) {
         if (r >= 0 && !ended)
                 r = task_wait(ctl, id, &ended);
         if (r < 0)
-                return own_fault(r);
+                return lost_sight(id);
         const json_t *results = json_object_get(ended, "results");
         if (!ctl_print_json(ctl, ended) && json_object_size(results) > 0) {
                 _cleanup_free_ char *text = json_dump_text(results, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);

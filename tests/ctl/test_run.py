@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -86,10 +87,35 @@ def test_daemon_ends_meanwhile(daemon):
     assert p.stdout.readline() == 'held\n'
     daemon.kill9()
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 125 and err.count('\n') == 1 and 'jobbersd is not running' in err
+    first, second = err.splitlines()
+    assert p.returncode == 125 and 'jobbersd is not running' in first
     daemon.start()
+    task = ctl.json('list')[0]['id']
+    assert second == f'jobbersctl: task {task} was submitted; see: jobbersctl status {task}'
     daemon.gate.open()
     until(lambda: ctl.json('list') == [], 'its end')
+
+
+def test_a_daemon_that_goes_is_said_once(tmp_path):
+    """It has stopped listening while it still holds what is followed; after a second of silence it is asked why."""
+    path = str(tmp_path / 'socket')
+    submitted = {'id': '01JBKR2E5F3G4H5J6K7M8N9P0Q', 'status': 'started', 'queue': 'default'}
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        p = Ctl(JOBBERS_SOCKET=path).popen('run', 'ok')
+        c, _ = s.accept()
+    for answer in ({'definitions': [{'name': 'ok', 'version': 1}]}, {'task': submitted}, submitted):
+        c.recv(65536)
+        text = json.dumps(answer).encode()
+        c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s' % (len(text), text))
+    c.recv(65536)
+    c.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    time.sleep(1.5)
+    c.close()
+    out, err = p.communicate(timeout=60)
+    first, second = err.splitlines()
+    assert p.returncode == 125 and 'jobbersd is not running' in first and re.match(r'jobbersctl: task \w{26} was submitted; see: ', second)
 
 
 def test_a_stop_is_not_the_end_of_the_task(daemon):
