@@ -119,7 +119,9 @@ int main(int argc, char **argv) {
         process_clean();
         log_init("jobbers-run");
         int r = settings_load(&settings, argc, argv, on_argument, &arguments);
-        if (r >= 0) {
+        if (r < 0)                      /* it has said why */
+                status = STATUS_USAGE;
+        else {
                 log_set_level(settings.log_level);
                 if (arguments.help) {
                         print_help();
@@ -135,7 +137,7 @@ int main(int argc, char **argv) {
                         status = terminal_run(&settings, arguments.words, strv_len(arguments.words));
                 else {
                         fprintf(stderr, "jobbers-run: name a task to run, or see --help\n");
-                        status = 2;
+                        status = STATUS_USAGE;
                 }
         }
         settings_free(&settings);

@@ -26,7 +26,6 @@
 #include "model/json-dump.h"
 
 #define RECORD_OVERHEAD (64 * 1024)
-#define STATUS_USAGE 2
 #define STATUS_OURS 125         /* it could not be run at all */
 
 typedef struct Terminal {

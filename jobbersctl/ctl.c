@@ -21,7 +21,7 @@ bool ctl_print_json(const Ctl *ctl, const json_t *value) {
 }
 
 int ctl_exit(int r) {
-        return r >= 0 ? CTL_OK : r == -ENOENT ? CTL_NOT_FOUND : CTL_FAILED;
+        return r >= 0 ? CTL_OK : r == -ENOENT ? CTL_NOT_FOUND : r == -EINVAL ? CTL_USAGE : CTL_FAILED;
 }
 
 const char *ctl_str(const json_t *object, const char *key) {
@@ -112,6 +112,13 @@ bool ctl_id_valid(const char *id) {
         if (ulid_parse(id, &ulid) >= 0)
                 return true;
         fprintf(stderr, "jobbersctl: \"%s\" is not a task id: those are 26 letters and digits, such as 01M8FNMSYD6HG3FJB056M6AC4M. %s\n", id, HINT_TASK);
+        return false;
+}
+
+bool ctl_name_valid(const char *kind, const char *name) {
+        if (name_valid(name))
+                return true;
+        fprintf(stderr, "jobbersctl: \"%s\" is no name of a %s: those are letters, digits, \"_\", \".\" and \"-\", %d at most.\n", name, kind, NAME_LEN_MAX);
         return false;
 }
 

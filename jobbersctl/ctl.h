@@ -102,6 +102,8 @@ void ctl_say_unserved(const json_t *status, const char *queue, const char *so);
 const char *ctl_queue_state(const json_t *queue);
 /* Is this the id of a task? Says so where it is none: the daemon would, but not in the words of this program. */
 bool ctl_id_valid(const char *id);
+/* Can a queue or a role (`kind`) have this name? Says so where not: as part of a path the daemon would take it for something else. */
+bool ctl_name_valid(const char *kind, const char *name);
 /* Is there a queue of this name? Says so where there is none, and what to do. (verb-task.c) */
 bool queue_known(Ctl *ctl, const char *name);
 /* "100/hour", "5/10minute", "-" of a queue's configuration. Returns buf. (verb-queue.c) */

@@ -6,6 +6,12 @@
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/options.h"
 
+/* The status for a command line that is wrong, or a daemon that cannot be had: one that the task's own cannot be taken for. */
+static int fault_status(const CtlVerb *verb, const Ctl *ctl, int status) {
+        bool own = verb && (verb->flags & OWN_STATUS || (verb->flags & OWN_STATUS_WAITING && (ctl->wait || ctl->follow)));
+        return own ? CTL_OWN_FAULT : status;
+}
+
 static int run(Ctl *ctl, const char *name, int n, char **words) {
         const CtlVerb *verb = verb_find(name);
         if (!verb)
@@ -14,12 +20,11 @@ static int run(Ctl *ctl, const char *name, int n, char **words) {
                 verb_print_help(verb);
                 return CTL_OK;
         }
-        bool own_status = verb->flags & OWN_STATUS || (verb->flags & OWN_STATUS_WAITING && (ctl->wait || ctl->follow));
         if (verb_check(verb, ctl, n) < 0)
-                return own_status ? CTL_OWN_FAULT : CTL_USAGE;
+                return fault_status(verb, ctl, CTL_USAGE);
         client_address_resolve(&ctl->address);
         if (!(verb->flags & OFFLINE) && client_new(&ctl->client, &ctl->address) < 0)
-                return own_status ? CTL_OWN_FAULT : CTL_FAILED;
+                return fault_status(verb, ctl, CTL_FAILED);
         int r = verb->run(ctl, n, words);
         client_free(ctl->client);
         return fflush(stdout) != 0 && r == CTL_OK ? CTL_FAILED : r;
@@ -33,7 +38,7 @@ int main(int argc, char **argv) {
         setlocale(LC_ALL, "");
         log_init("jobbersctl");
         if (options_parse(&ctl, argc, argv, &first) < 0)
-                return CTL_USAGE;
+                return fault_status(first < argc ? verb_get(argv[first]) : NULL, &ctl, CTL_USAGE);
         if (!ctl_given(&ctl, OPT_SOCKET) && ctl.address.mode != CLIENT_ANY)
                 ctl.address.socket = NULL;      /* what was typed goes before what is in the environment */
         if (ctl.version) {

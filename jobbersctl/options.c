@@ -156,11 +156,17 @@ static const char *verb_at(const void *names, size_t i) {
         return ((const CtlVerb *) names)[i].name;
 }
 
-const CtlVerb *verb_find(const char *name) {
+const CtlVerb *verb_get(const char *name) {
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
                 if (verbs[i].name && STREQ(verbs[i].name, name))
                         return verbs + i;
+        return NULL;
+}
 
+const CtlVerb *verb_find(const char *name) {
+        const CtlVerb *verb = verb_get(name);
+        if (verb)
+                return verb;
         const char *near = name_nearest(name, verbs, ARRAY_SIZE(verbs), verb_at);
         if (near)
                 fprintf(stderr, "jobbersctl: there is no verb \"%s\". Did you mean \"%s\"?\n", name, near);
@@ -252,10 +258,47 @@ static int option_apply(Ctl *ctl, CtlOptionId option, const char *value) {
         return -EINVAL;
 }
 
+/* What getopt_long() objects to. */
+typedef struct Objection {
+        int sign, option;               /* what it returned, and optopt */
+        const char *word;
+} Objection;
+
+static const char *option_at(const void *names, size_t i) {
+        return ((const CtlOption *) names)[i].name;
+}
+
+static void say_objection(const Objection *o, const CtlVerb *verb) {
+        size_t i = o->option >= 256 ? (size_t) o->option - 256 : ARRAY_SIZE(options);
+        for (size_t k = 0; o->option < 256 && k < ARRAY_SIZE(options); k++)
+                if (o->option > 0 && options[k].letter == o->option)
+                        i = k;
+        char see[64];
+        snprintf(see, sizeof see, "See: jobbersctl %s%s--help", verb ? verb->name : "", verb ? " " : "");
+
+        if (i < ARRAY_SIZE(options) && o->sign == ':')
+                fprintf(stderr, "jobbersctl: --%s needs a value: --%s=%s\n", options[i].name, options[i].name, options[i].argument);
+        else if (i < ARRAY_SIZE(options))
+                fprintf(stderr, "jobbersctl: --%s takes no value. %s\n", options[i].name, see);
+        else if (o->option > 0 && verb && STREQ(verb->name, "set-role"))        /* what is added with + is not taken away with - */
+                fprintf(stderr, "jobbersctl: there is no option -%c. To take a queue from a role, name those that it keeps: jobbersctl set-role ROLE QUEUE…\n", o->option);
+        else if (o->option > 0)
+                fprintf(stderr, "jobbersctl: there is no option -%c. %s\n", o->option, see);
+        else {
+                _cleanup_free_ char *name = strndup(o->word + 2, strcspn(o->word + 2, "="));
+                const char *near = name ? name_nearest(name, options, ARRAY_SIZE(options), option_at) : NULL;
+                if (near)
+                        fprintf(stderr, "jobbersctl: there is no option --%s. Did you mean --%s?\n", name, near);
+                else
+                        fprintf(stderr, "jobbersctl: there is no option --%s. %s\n", name ? name : "", see);
+        }
+}
+
 int options_parse(Ctl *ctl, int argc, char **argv, int *ret_first) {
         struct option table[ARRAY_SIZE(options) + 1] = { 0 };
-        char letters[2 * ARRAY_SIZE(options) + 1] = "", *p = letters;
-        int c;
+        char letters[2 * ARRAY_SIZE(options) + 2] = ":", *p = letters + 1;
+        Objection objection = { 0 };
+        int c, r = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
                 bool value = *options[i].argument;
@@ -266,20 +309,25 @@ int options_parse(Ctl *ctl, int argc, char **argv, int *ret_first) {
                                 *p++ = ':';
                 }
         }
+        opterr = 0;
         while ((c = getopt_long(argc, argv, letters, table, NULL)) >= 0) {
                 size_t i = (size_t) c - 256;
                 if (c < 256)
                         for (i = 0; i < ARRAY_SIZE(options) && options[i].letter != c;)
                                 i++;
-                if (i >= ARRAY_SIZE(options)) {
-                        fprintf(stderr, "jobbersctl: see: jobbersctl --help\n");
-                        return -EINVAL;
+                if (r < 0) {            /* said already; but the exit status depends on these (main.c) */
+                        ctl->wait = ctl->wait || i == OPT_WAIT;
+                        ctl->follow = ctl->follow || i == OPT_FOLLOW;
+                } else if (i >= ARRAY_SIZE(options)) {
+                        objection = (Objection) { c, optopt, argv[optind - 1] };
+                        r = -EINVAL;
+                } else {
+                        ctl->given |= 1ULL << i;
+                        r = option_apply(ctl, (CtlOptionId) i, optarg);
                 }
-                ctl->given |= 1ULL << i;
-                int r = option_apply(ctl, (CtlOptionId) i, optarg);
-                if (r < 0)
-                        return r;
         }
         *ret_first = optind;
-        return 0;
+        if (objection.sign)
+                say_objection(&objection, optind < argc ? verb_get(argv[optind]) : NULL);
+        return r;
 }

@@ -3,10 +3,12 @@
 
 #include "jobbersctl/ctl.h"
 
-/* Reads the options; on return argv[*ret_first] is the verb, or argc when there is none. 0, or -EINVAL after a sentence. */
+/* Reads the options; on return argv[*ret_first] is the verb, or argc when there is none, also when it is -EINVAL after a sentence. */
 int options_parse(Ctl *ctl, int argc, char **argv, int *ret_first);
 
-/* The verb of this name; NULL after a sentence, with a suggestion where one is near. */
+/* The verb of this name; NULL where there is none. */
+const CtlVerb *verb_get(const char *name);
+/* The same; NULL after a sentence, with a suggestion where one is near. */
 const CtlVerb *verb_find(const char *name);
 /* Does it take the options that were given, and that many words? 0, or -EINVAL after a sentence. */
 int verb_check(const CtlVerb *verb, const Ctl *ctl, int n_words);

@@ -51,7 +51,7 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                         fprintf(stderr, "jobbersctl: cannot %s %s: there is no such task. See: jobbersctl list --all\n", verb, id);
                         result = CTL_NOT_FOUND;
                 } else if (STREQ(status, "error") && !ctl_id_valid(id))
-                        result = CTL_FAILED;
+                        result = CTL_USAGE;
                 else if (STREQ(status, "error")) {
                         fprintf(stderr, "jobbersctl: cannot %s %s: %s. %s\n", verb, id, detail, HINT_TASK);
                         result = CTL_FAILED;
@@ -108,7 +108,7 @@ static bool print_bytes(void *userdata, const char *data, size_t n) {
 
 int verb_logs(Ctl *ctl, int argc, char **argv) {
         if (!ctl_id_valid(argv[0]))
-                return CTL_FAILED;
+                return CTL_USAGE;
         const char *lifecycle = ctl->no_lifecycle ? "false" : "true";
         /* What is followed goes on behind a restart: no line may come between. */
         _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", ctl->follow ? "true" : "false", lifecycle);

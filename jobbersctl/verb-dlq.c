@@ -36,7 +36,7 @@ static int dlq_list(Ctl *ctl, int argc, char **argv) {
 
 static int dlq_history(Ctl *ctl, int argc, char **argv) {
         if (!ctl_id_valid(argv[0]))
-                return CTL_FAILED;
+                return CTL_USAGE;
         _cleanup_free_ char *path = client_path(ctl->client, "/dead-letter-queue/%s/history", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
         client_hint(ctl->client, "See: jobbersctl dlq");
@@ -87,8 +87,10 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
                 const json_t *item = json_array_get(refused, i);
                 bool unknown = STREQ(ctl_str(item, "status"), "not_found");
                 result = unknown ? CTL_NOT_FOUND : CTL_FAILED;
-                if (!unknown && !ctl_id_valid(ctl_str(item, "task_id")))
+                if (!unknown && !ctl_id_valid(ctl_str(item, "task_id"))) {
+                        result = CTL_USAGE;
                         continue;
+                }
                 fprintf(stderr, "jobbersctl: cannot resubmit %s: %s. See: jobbersctl dlq\n", ctl_str(item, "task_id"),
                         unknown ? "there is no such task" : ctl_str(item, "detail"));
         }
@@ -103,6 +105,9 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
 static int dlq_remove(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *body = json_pack("{s:o}", "task_ids", ids_of(argc, argv)), *answer = NULL;
         char count[64];
+        for (int i = 0; i < argc; i++)
+                if (!ctl_id_valid(argv[i]))
+                        return CTL_USAGE;
         int r = client_send(ctl->client, "DELETE", "/dead-letter-queue", body, &answer);
         if (r < 0)
                 return ctl_exit(r);
@@ -116,11 +121,11 @@ static int dlq_remove(Ctl *ctl, int argc, char **argv) {
         return CTL_NOT_FOUND;
 }
 
-static const struct Word { const char *name; int min; const char *words; int (*run)(Ctl *ctl, int argc, char **argv); } words[] = {
-        { "list", 0, "", dlq_list },
-        { "history", 1, " ID", dlq_history },
-        { "resubmit", 0, " [ID…]", dlq_resubmit },
-        { "remove", 1, " ID…", dlq_remove },
+static const struct Word { const char *name; int min, max; const char *words; int (*run)(Ctl *ctl, int argc, char **argv); } words[] = {
+        { "list", 0, 0, "", dlq_list },
+        { "history", 1, 1, " ID", dlq_history },
+        { "resubmit", 0, -1, " [ID…]", dlq_resubmit },
+        { "remove", 1, -1, " ID…", dlq_remove },
 };
 
 static const char *word_at(const void *names, size_t i) {
@@ -132,9 +137,9 @@ int verb_dlq(Ctl *ctl, int argc, char **argv) {
         for (size_t i = 0; i < ARRAY_SIZE(words); i++)
                 if (STREQ(words[i].name, name)) {
                         int n = MAX(argc - 1, 0);
-                        if (n >= words[i].min)
+                        if (n >= words[i].min && (words[i].max < 0 || n <= words[i].max))
                                 return words[i].run(ctl, n, n > 0 ? argv + 1 : NULL);
-                        fprintf(stderr, "jobbersctl: an id is missing: jobbersctl dlq %s%s\n", name, words[i].words);
+                        fprintf(stderr, "jobbersctl: %s: jobbersctl dlq %s%s\n", n < words[i].min ? "an id is missing" : "too many words", name, words[i].words);
                         return CTL_USAGE;
                 }
         const char *near = name_nearest(name, words, ARRAY_SIZE(words), word_at);

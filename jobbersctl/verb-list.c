@@ -176,7 +176,7 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
         char count[64];
         int r = newest ? list_newest(ctl, &l) : list_unfinished(ctl, &l);
         if (r < 0)
-                return r == -EINVAL ? CTL_USAGE : ctl_exit(r);
+                return ctl_exit(r);
         if (ctl_print_json(ctl, all))
                 return CTL_OK;
         ctl_pager(ctl);

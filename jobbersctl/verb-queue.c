@@ -64,6 +64,8 @@ int verb_queues(Ctl *ctl, int argc, char **argv) {
         _cleanup_table_ Table t = { 0 };
         char text[64], b[24];
 
+        if (argc > 0 && !ctl_name_valid("queue", argv[0]))
+                return CTL_USAGE;
         table_init(&t, "*QUEUE|>RUNNING|>AT ONCE|>WAITING|RATE|>MEMORY|>CPU|STATE");
         int r = client_get(ctl->client, "/status", &status);
         const json_t *queues = json_object_get(status, "queues");
@@ -192,6 +194,8 @@ static void say_unserved(Ctl *ctl, const char *name) {
 int verb_set_queue(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *config = client_path(ctl->client, "/queues/%s/config", argv[0]), *path = client_path(ctl->client, "/queues/%s", argv[0]);
         _cleanup_json_ json_t *now = NULL, *answer = NULL;
+        if (!ctl_name_valid("queue", argv[0]))
+                return CTL_USAGE;
         if (!config || !path)
                 return CTL_FAILED;
         int status = client_call(ctl->client, "GET", config, NULL, &now);
@@ -220,6 +224,8 @@ int verb_set_queue(Ctl *ctl, int argc, char **argv) {
 int verb_delete_queue(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, ctl->force ? "/queues/%s?force=true" : "/queues/%s", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
+        if (!ctl_name_valid("queue", argv[0]))
+                return CTL_USAGE;
         int status = path ? client_call(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
         if (status == 409 && !ctl->force && !STREQ(argv[0], "default")) {
                 fprintf(stderr, "jobbersctl: queue \"%s\" holds tasks that have not ended (jobbersctl list --queue=%s). To cancel them: jobbersctl delete-queue --force %s\n",
@@ -236,6 +242,9 @@ int verb_delete_queue(Ctl *ctl, int argc, char **argv) {
 
 static int each_queue(Ctl *ctl, int argc, char **argv, const char *pattern, const char *done) {
         int result = CTL_OK;
+        for (int i = 0; i < argc; i++)
+                if (!ctl_name_valid("queue", argv[i]))
+                        return CTL_USAGE;
         for (int i = 0; i < argc; i++) {
                 _cleanup_free_ char *path = client_path(ctl->client, pattern, argv[i]);
                 _cleanup_json_ json_t *answer = NULL;

@@ -25,6 +25,8 @@ int verb_roles(Ctl *ctl, int argc, char **argv) {
         _cleanup_table_ Table t = { 0 };
         char count[64];
 
+        if (argc > 0 && !ctl_name_valid("role", argv[0]))
+                return CTL_USAGE;
         table_init(&t, "*ROLE|SERVED|>RUNNING|>SLOTS|*QUEUES");
         int r = client_get(ctl->client, "/status", &status);
         if (r >= 0 && argc == 0)
@@ -79,6 +81,11 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
                 fprintf(stderr, "jobbersctl: give either all the queues of role \"%s\", or +QUEUE for each one to add.\n", argv[0]);
                 return CTL_USAGE;
         }
+        if (!ctl_name_valid("role", argv[0]))
+                return CTL_USAGE;
+        for (int i = 1; i < argc; i++)
+                if (!ctl_name_valid("queue", argv[i] + (plus > 0)))
+                        return CTL_USAGE;
         int status = path && argc == 1 && !nothing ? client_call(ctl->client, "GET", path, NULL, NULL) : 0;
         if (status < 0)
                 return CTL_FAILED;
@@ -104,7 +111,7 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
         }
         for (int i = 1; status == 400 && i < argc; i++)
                 if (!queue_known(ctl, argv[i] + (plus > 0)))
-                        return CTL_FAILED;
+                        return CTL_NOT_FOUND;
         if (status < 0 || status >= 300)
                 return ctl_exit(status < 0 ? status : client_refused(ctl->client, status, answer));
         if (!ctl_print_json(ctl, answer) && !ctl->quiet) {
@@ -120,6 +127,8 @@ int verb_set_role(Ctl *ctl, int argc, char **argv) {
 int verb_delete_role(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char *path = client_path(ctl->client, "/roles/%s", argv[0]);
         _cleanup_json_ json_t *answer = NULL;
+        if (!ctl_name_valid("role", argv[0]))
+                return CTL_USAGE;
         client_hint(ctl->client, HINT_ROLE);
         int r = path ? client_send(ctl->client, "DELETE", path, NULL, &answer) : -ENOMEM;
         if (r < 0)

@@ -112,6 +112,8 @@ static int task_submit(Ctl *ctl, int argc, char **argv, char ret_id[static ULID_
         json_t *task = NULL;
         Ulid id;
 
+        if (ctl->queue && !ctl_name_valid("queue", ctl->queue))
+                return -EINVAL;
         if (ctl->at && !(at = at_resolve(ctl->at)))
                 return -EINVAL;
         if (!ctl->id)

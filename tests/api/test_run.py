@@ -1276,6 +1276,13 @@ def test_terminal_versions(launcher):
         assert r.returncode == 2 and r.stderr.startswith('jobbers-run: '), word
 
 
+def test_terminal_wrong_use(launcher):
+    launcher.define('one', 'exit 0')
+    for words in (['--bogus', 'one'], ['--slots=x', 'one'], ['--config=/nope/x', 'one'], ['--slots'], []):
+        r = terminal(launcher, *words)
+        assert r.returncode == 2 and r.stdout == '' and r.stderr.startswith('jobbers-run: ') and r.stderr.count('\n') == 1, (words, r)
+
+
 def test_terminal_refusals(launcher):
     """Each with a sentence, before anything is run."""
     launcher.define('ok', 'exit 0')

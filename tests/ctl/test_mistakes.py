@@ -20,15 +20,15 @@ MISTAKES = {
     'a word that is no KEY=VALUE': (['run', 'echo', 'me'], 125, '"me"', 'See: jobbersctl tasks echo'),
     'JSON that is none': (['run', 'echo', 'list:=[1,'], 125, '"list', 'See: jobbersctl tasks echo'),
     'a queue that is not there': (['submit', 'ok', '--queue=reports'], 4, 'there is no queue "reports"', 'Make it: jobbersctl set-queue reports'),
-    'a time that is none': (['submit', 'ok', '--at=tomorrow'], 1, '"tomorrow"', '--at= takes a time such as'),
-    'an id that is none': (['submit', 'ok', '--id=42'], 1, '"42"', '--id= takes a ULID'),
+    'a time that is none': (['submit', 'ok', '--at=tomorrow'], 2, '"tomorrow"', '--at= takes a time such as'),
+    'an id that is none': (['submit', 'ok', '--id=42'], 2, '"42"', '--id= takes a ULID'),
     'an id of nobody': (['status', UNKNOWN], 4, f'there is no task {UNKNOWN}', 'See: jobbersctl list --all'),
-    'an id that is none, again': (['logs', 'generate_report'], 1, '"generate_report" is not a task id: those are 26 letters and digits', 'See: jobbersctl list --all'),
-    'cancelling what is no id': (['cancel', 'zz'], 1, '"zz" is not a task id: those are 26 letters and digits', ''),
-    'waiting for what is no id': (['wait', 'zz'], 1, '"zz" is not a task id', ''),
-    'the status of what is no id': (['status', 'zz'], 1, '"zz" is not a task id', ''),
-    'a dead letter that is no id': (['dlq', 'resubmit', 'zz'], 1, '"zz" is not a task id', ''),
-    'the history of what is no id': (['dlq', 'history', 'zz'], 1, '"zz" is not a task id', ''),
+    'an id that is none, again': (['logs', 'generate_report'], 2, '"generate_report" is not a task id: those are 26 letters and digits', 'See: jobbersctl list --all'),
+    'cancelling what is no id': (['cancel', 'zz'], 2, '"zz" is not a task id: those are 26 letters and digits', ''),
+    'waiting for what is no id': (['wait', 'zz'], 2, '"zz" is not a task id', ''),
+    'the status of what is no id': (['status', 'zz'], 2, '"zz" is not a task id', ''),
+    'a dead letter that is no id': (['dlq', 'resubmit', 'zz'], 2, '"zz" is not a task id', ''),
+    'the history of what is no id': (['dlq', 'history', 'zz'], 2, '"zz" is not a task id', ''),
     'a socket without a name': (['--socket=', 'list'], 2, '--socket= is empty', ''),
     'adding to a role that is not there': (['set-role', 'night', '+default'], 4, 'there is no role "night"', 'Make it: jobbersctl set-role night default'),
     'cancelling nobody': (['cancel', UNKNOWN], 4, 'there is no such task', 'See: jobbersctl list --all'),
@@ -37,9 +37,24 @@ MISTAKES = {
     'resubmitting by version alone': (['resubmit', '--task-version=1'], 2, 'say which tasks to resubmit', 'ids, or --queue='),
     'dead letters by version alone': (['dlq', 'resubmit', '--task-version=1'], 2, 'say which dead letters to resubmit', 'ids, or --queue='),
     'a queue that cannot go': (['delete-queue', 'default'], 1, 'the queue "default" cannot be deleted', ''),
-    'a role with a queue that is not there': (['set-role', 'default', '+reports'], 1, 'there is no queue "reports"', 'Make it: jobbersctl set-queue reports'),
+    'a role with a queue that is not there': (['set-role', 'default', '+reports'], 4, 'there is no queue "reports"', 'Make it: jobbersctl set-queue reports'),
     'a limit that is none': (['set-queue', 'default', 'maxconcurrent=5'], 2, 'no "maxconcurrent"', 'Did you mean "max_concurrent"?'),
     'a rate that is none': (['set-queue', 'default', 'rate=fast'], 2, '"fast"', 'such as 100/hour'),
+    'a limit below nothing': (['set-queue', 'default', 'max_concurrent=-1'], 2, 'max_concurrent', 'See: jobbersctl set-queue --help'),
+    'a parameter without a value': (['submit', 'echo', 'whom'], 2, '"whom"', 'See: jobbersctl tasks echo'),
+    'cancelling a state that is none': (['cancel', '--status=foo'], 2, 'status', ''),
+    'resubmitting a state that is none': (['resubmit', '--status=bogus'], 2, 'status', ''),
+    'removing what is no id': (['dlq', 'remove', 'zz'], 2, '"zz" is not a task id', ''),
+    'a word too many': (['dlq', 'list', 'extra'], 2, 'too many words', 'jobbersctl dlq list'),
+    'the history of two': (['dlq', 'history', 'a', 'b'], 2, 'too many words', 'jobbersctl dlq history ID'),
+    'a new role with a queue that is not there': (['set-role', 'r', 'nope'], 4, 'there is no queue "nope"', 'Make it: jobbersctl set-queue nope'),
+    'taking from a role': (['set-role', 'default', '-reports'], 2, 'there is no option -r', 'name those that it keeps: jobbersctl set-role ROLE QUEUE…'),
+    'an option that is none': (['list', '--bogus'], 2, 'there is no option --bogus', 'See: jobbersctl list --help'),
+    'an option that is mistyped': (['list', '--qeue=default'], 2, 'there is no option --qeue', 'Did you mean --queue?'),
+    'a letter that is none': (['logs', '-x', UNKNOWN], 2, 'there is no option -x', 'See: jobbersctl logs --help'),
+    'an option without its value': (['list', '--queue'], 2, '--queue needs a value', '--queue=QUEUE'),
+    'a letter without its value': (['logs', UNKNOWN, '-n'], 2, '--lines needs a value', '--lines=N'),
+    'a value that nobody asked for': (['list', '--all=yes'], 2, '--all takes no value', 'See: jobbersctl list --help'),
     'a state that is none': (['list', '--status=running'], 2, '"running"', '--status= takes submitted,'),
     'a verb that is none': (['stats'], 2, 'there is no verb "stats"', 'Did you mean "status"?'),
     'a dead letter that is none': (['dlq', 'remove', UNKNOWN], 4, 'not in the dead letter queue', 'See: jobbersctl dlq'),
@@ -54,6 +69,15 @@ def test_mistake(ctl, name):
     assert status == expected, err
     assert wrong in err and remedy in err
     assert err.count('\n') == 1 and err.startswith('jobbersctl: '), 'one sentence'
+
+
+def test_names_with_a_slash(ctl):
+    for words in (['queues', 'a/b'], ['set-queue', 'a/b'], ['set-queue', ''], ['delete-queue', 'a/b'], ['pause', 'default', 'a/b'], ['resume', 'a/b'],
+                  ['submit', 'ok', '--queue=a/b'], ['set-role', 'default', 'a,b']):
+        assert 'is no name of a queue: those are letters, digits, "_", "." and "-", 64 at most.' in ctl.refused(*words, status=2), words
+    for words in (['roles', 'a/b'], ['set-role', 'a/b', 'default'], ['delete-role', 'a/b']):
+        assert '"a/b" is no name of a role: ' in ctl.refused(*words, status=2), words
+    assert not ctl.json('queues', 'default')['paused'], 'nothing is done by halves'
 
 
 def test_daemon_down(tmp_path):

@@ -136,7 +136,7 @@ def test_options_of_other_verbs_are_refused(ctl):
     assert ctl.refused('logs', status=2).endswith('jobbersctl logs ID')
     assert ctl.refused('logs', 'a', 'b', status=2).endswith('jobbersctl logs ID')
     status, out, err = ctl.all('list', '--no-such-option')
-    assert status == 2 and out == '' and 'jobbersctl --help' in err
+    assert status == 2 and out == '' and 'jobbersctl list --help' in err
 
 
 def test_suggestions(ctl):

@@ -62,6 +62,10 @@ def test_own_faults_have_a_status_of_their_own(ctl, tmp_path):
     assert ctl.all('run', 'nothing-of-the-kind')[0] == 125
     assert ctl.all('run')[0] == 125
     assert ctl.all('run', 'ok', '--all')[0] == 125
+    for words in (['run', '--bogus', 'ok'], ['run', 'ok', '--priority=1000'], ['run', 'ok', '--queue'], ['submit', 'ok', '--wait', '--bogus'],
+                  ['submit', 'ok', '--bogus', '-f'], ['--priority=x', 'submit', '--wait', 'ok']):
+        assert ctl.refused(*words, status=125), words
+    assert ctl.all('submit', 'ok', '--bogus')[0] == 2 and ctl.all('--bogus')[0] == 2
     assert Ctl(JOBBERS_SOCKET=str(tmp_path / 'none')).all('run', 'ok')[0] == 125
     assert ctl.all('submit', 'nothing-of-the-kind', '--wait')[0] == 125
     assert ctl.all('submit', 'nothing-of-the-kind')[0] == 4
