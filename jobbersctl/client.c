@@ -258,7 +258,7 @@ static void stream_idle(void *userdata) {
 }
 
 int client_stream(Client *c, const char *path, const ClientStream *how) {
-        Streaming s = { .how = how };
+        Streaming s = { .how = how, .seen = how->skip };
         CallFault fault;
         Call call;
         int hung_up = 0, r = 0;

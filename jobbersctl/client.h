@@ -47,6 +47,7 @@ typedef struct ClientStream {
         void (*idle)(void *userdata);           /* NULL, or called once when nothing has come for a second; must not use this client */
         bool (*again)(void *userdata);          /* NULL, or asked at the end: is there more to come? May use the client */
         void *userdata;
+        uint64_t skip;                  /* so many bytes are known already, and not passed on */
 } ClientStream;
 /* Passes an answer's text on as it arrives. Goes on where it was when the daemon is restarted meanwhile. */
 int client_stream(Client *c, const char *path, const ClientStream *how);

@@ -158,6 +158,7 @@ void ctl_pager(const Ctl *ctl) {
                 return;
         setenv("LESS", "FRXMK", 0);
         /* What the terminal is like is to be known before stdout is a pipe. */
+        (void) on_terminal();
         (void) colour_wanted();
         (void) terminal_width();
         pager_pid = fork();

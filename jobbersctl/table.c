@@ -6,11 +6,18 @@
 #include <unistd.h>
 #include <wchar.h>
 
+bool on_terminal(void) {
+        static int is = -1;
+        if (is < 0)
+                is = isatty(STDOUT_FILENO);
+        return is;
+}
+
 bool colour_wanted(void) {
         static int wanted = -1;
         if (wanted < 0) {
                 const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
-                wanted = isatty(STDOUT_FILENO) && !(no && *no) && term && !STREQ(term, "dumb");
+                wanted = on_terminal() && !(no && *no) && term && !STREQ(term, "dumb");
         }
         return wanted;
 }

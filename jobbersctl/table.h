@@ -12,6 +12,7 @@ bool colour_wanted(void);
 /* The escape that begins a colour, "" where none is wanted; COLOUR_NONE ends it. */
 const char *colour(Colour c);
 Colour colour_of_status(const char *status);    /* of a task: running green, failed red, … */
+bool on_terminal(void);                         /* is stdout one, or was it before a pager came between? */
 int terminal_width(void);                       /* columns; 0 when stdout is no terminal (no cutting then) */
 
 /* Takes out of a text what would move the cursor or change the terminal: tasks choose their errors and status texts themselves. In place. */

@@ -1,13 +1,17 @@
 /* tail.c: see tail.h. */
 #include "jobbersctl/tail.h"
 
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jobbersctl/table.h"
+
 int tail_init(Tail *t, size_t lines) {
         *t = (Tail) { .cap = lines, .lines = calloc(lines + 1, sizeof(Str)) };
         return t->lines ? 0 : -ENOMEM;
 }
 
-bool tail_write(void *tail, const char *data, size_t n) {
-        Tail *t = tail;
+bool tail_write(Tail *t, const char *data, size_t n) {
         while (n > 0 && t->cap > 0) {
                 const char *end = memchr(data, '\n', n);
                 size_t len = end ? (size_t) (end - data) : n;
@@ -23,12 +27,13 @@ bool tail_write(void *tail, const char *data, size_t n) {
         return true;
 }
 
-void tail_print(const Tail *t, FILE *f) {
+void tail_print(const Tail *t, FILE *f, bool end) {
         for (size_t i = t->n > t->cap ? t->n - t->cap : 0; i < t->n; i++) {
                 const Str *line = &t->lines[i % t->cap];
                 if (line->s)
                         fwrite(line->s, 1, line->len, f);
-                fputc('\n', f);
+                if (end || !t->open || i + 1 < t->n)
+                        fputc('\n', f);
         }
 }
 
@@ -37,4 +42,17 @@ void tail_done(Tail *t) {
                 str_free(&t->lines[i]);
         free(t->lines);
         *t = (Tail) { 0 };
+}
+
+bool log_output_write(void *output, const char *data, size_t n) {
+        LogOutput *o = output;
+        _cleanup_free_ char *plain = on_terminal() ? malloc(PLAIN_ROOM(n) + 1) : NULL;
+        o->seen += n;
+        if (on_terminal()) {
+                if (!plain)
+                        return false;
+                n = plain_text(&o->plain, data, n, plain);
+                data = plain;
+        }
+        return o->tail ? tail_write(o->tail, data, n) : fd_write_all(STDOUT_FILENO, data, n) >= 0;
 }

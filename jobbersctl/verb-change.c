@@ -1,8 +1,6 @@
 /* verb-change.c: verbs on tasks that are there, one or many: cancel, resubmit; and logs. */
 #include <stdio.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/str.h"
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/tail.h"
@@ -102,29 +100,36 @@ int verb_resubmit(Ctl *ctl, int argc, char **argv) {
 
 /* ── logs ── */
 
-static bool print_bytes(void *userdata, const char *data, size_t n) {
-        return fd_write_all(STDOUT_FILENO, data, n) >= 0;
+static char *logs_path(Ctl *ctl, const char *id, bool follow) {
+        /* What is followed goes on behind a restart: no line may come between. */
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", follow ? "true" : "false", ctl->no_lifecycle ? "false" : "true");
+        return pattern ? client_path(ctl->client, pattern, id) : NULL;
 }
 
 int verb_logs(Ctl *ctl, int argc, char **argv) {
         if (!ctl_id_valid(argv[0]))
                 return CTL_USAGE;
-        const char *lifecycle = ctl->no_lifecycle ? "false" : "true";
-        /* What is followed goes on behind a restart: no line may come between. */
-        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", ctl->follow ? "true" : "false", lifecycle);
-        _cleanup_free_ char *path = pattern ? client_path(ctl->client, pattern, argv[0]) : NULL;
+        _cleanup_free_ char *now = logs_path(ctl, argv[0], false), *all = logs_path(ctl, argv[0], ctl->follow);
         _cleanup_tail_ Tail tail = { 0 };
+        LogOutput output = { 0 };
+        int r = 0;
 
-        if (!path)
+        if (!now || !all)
                 return CTL_FAILED;
+        if (!ctl->follow)
+                ctl_pager(ctl);
+        if (ctl_given(ctl, OPT_LINES)) {
+                output.tail = &tail;
+                client_hint(ctl->client, HINT_TASK);
+                r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM
+                                                              : client_stream(ctl->client, now, &(ClientStream) { .write = log_output_write, .userdata = &output });
+                if (r >= 0)
+                        tail_print(&tail, stdout, !ctl->follow);
+                if (r < 0 || !ctl->follow)
+                        return ctl_exit(r);
+                output.tail = NULL;
+                fflush(stdout);
+        }
         client_hint(ctl->client, HINT_TASK);
-        if (ctl->follow)
-                return ctl_exit(client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes }));
-        ctl_pager(ctl);
-        if (!ctl_given(ctl, OPT_LINES))
-                return ctl_exit(client_stream(ctl->client, path, &(ClientStream) { .write = print_bytes }));
-        int r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM : client_stream(ctl->client, path, &(ClientStream) { .write = tail_write, .userdata = &tail });
-        if (r >= 0)
-                tail_print(&tail, stdout);
-        return ctl_exit(r);
+        return ctl_exit(client_stream(ctl->client, all, &(ClientStream) { .write = log_output_write, .userdata = &output, .skip = output.seen }));
 }

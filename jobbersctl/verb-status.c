@@ -131,10 +131,12 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
 static int print_log(Ctl *ctl, const char *id) {
         _cleanup_free_ char *path = client_path(ctl->client, "/task/%s/logs", id);
         _cleanup_tail_ Tail tail = { 0 };
-        int r = !path || tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM : client_stream(ctl->client, path, &(ClientStream) { .write = tail_write, .userdata = &tail });
+        LogOutput output = { .tail = &tail };
+        int r = !path || tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM
+                : client_stream(ctl->client, path, &(ClientStream) { .write = log_output_write, .userdata = &output });
         if (r >= 0 && tail.n > 0 && ctl->lines > 0) {
                 printf("\n");
-                tail_print(&tail, stdout);
+                tail_print(&tail, stdout, true);
         }
         return r;
 }

@@ -98,6 +98,23 @@ systemd-notify STATUS="$(printf 'a\\033]0;title\\007b')"; exit 1""")
     assert 'gone\nand' in busy.json('status', task)['last_error'] and 'gone and' in busy('status', task), 'one line stays one'
 
 
+def test_output_of_tasks_is_plain_on_a_terminal(busy):
+    """What root sees of it, that is; a pipe gets what the task wrote."""
+    raw = 'a\\033[2Jb\\033[31mc\\033[0m d\\033]0;title\\007e\\033]0;title\\033\\134f g\\r10%%\\r20%%\\r\\n\\302\\233h \\303\\244 \\302\\265 \\033(Bi\\010j\\tk\\n\\033]never ends\\n'
+    busy.daemon.define('colours', f"printf '{raw}'")
+    busy.daemon.reload()
+    task = busy.submit('colours')
+    busy('wait', task)
+    plain = 'abc def g 10% 20%\r\n h ä µ i j\tk\r\n\r\n-- '
+    for words in (['logs', task], ['logs', '-f', task], ['logs', '-n9', task], ['logs', '-f', '-n9', task], ['status', task]):
+        out = in_terminal(busy, *words, NO_COLOR='1').replace('        k', '\tk')
+        assert plain in out, words
+        assert not [c for c in out if ord(c) < 32 and c not in '\r\n\t' or 0x7f <= ord(c) < 0xa0], words
+    assert plain in in_terminal(busy, 'logs', task, PAGER='tee /dev/null'), 'through a pager, too'
+    for words in (['logs', task], ['status', task]):
+        assert 'a\033[2Jb\033[31mc' in busy(*words)
+
+
 def test_pager(busy, tmp_path):
     log = tmp_path / 'paged'
     out = in_terminal(busy, 'list', '--all', PAGER=f'tee {log}')

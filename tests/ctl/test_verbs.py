@@ -1,6 +1,7 @@
 """Every verb, against a daemon that runs."""
 import os
 import re
+import time
 
 from ctl import Ctl
 from harness import TREE, Daemon, until
@@ -164,6 +165,22 @@ def test_logs_follow(ctl):
     assert p.stdout.readline() == 'held\n', 'while it runs'
     ctl.daemon.gate.open()
     assert p.communicate(timeout=60) == ('', '') and p.returncode == 0
+
+
+def test_logs_follow_from_the_last_lines(ctl, shared):
+    shared.define('counts', 'seq 1 5; printf six; echo start >@BOX@\nread -r x <@GATE@\necho " and more"; seq 7 8')
+    shared.reload()
+    task = ctl.submit('counts')
+    shared.box.line()
+    until(lambda: 'six' in ctl('logs', task), 'what it printed')
+    followers = {n: ctl.popen('logs', '-f', '--no-lifecycle', '-n', n, task) for n in ('0', '2', '99')}
+    assert followers['2'].stdout.readline() == '5\n' and followers['99'].stdout.readline() == '1\n'
+    time.sleep(0.3)
+    shared.gate.open()
+    out = {n: p.stdout.read() for n, p in followers.items()}
+    rest = 'six and more\n7\n8\n'
+    assert out['2'] == rest and out['99'] == '2\n3\n4\n5\n' + rest and rest.endswith(out['0'])
+    assert ctl('logs', '-f', '--no-lifecycle', '-n', '3', task) == rest, 'of one that has ended'
 
 
 def test_cancel(ctl):
