@@ -34,9 +34,9 @@ int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise) {
         return json_is_integer(j) ? json_integer_value(j) : otherwise;
 }
 
-const char *ctl_time(const json_t *object, const char *key, char buf[static 40]) {
+const char *ctl_time(const char *timestamp, char buf[static 40]) {
         usec_t wall;
-        if (clock_parse(ctl_str(object, key), &wall) < 0)
+        if (clock_parse(timestamp, &wall) < 0)
                 return strcpy(buf, "-");
         time_t t = (time_t) (wall / USEC_PER_SEC), now = time(NULL);
         struct tm then, today;

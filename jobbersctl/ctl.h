@@ -86,8 +86,8 @@ int ctl_exit(int r);
 const char *ctl_str(const json_t *object, const char *key);            /* "" when absent or null */
 int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise);
 bool ctl_true(const json_t *object, const char *key);
-/* "14:03:07" today, "Mar 12 14:03" this year, "2025-03-12" else; local time; "-" when absent. Returns buf. */
-const char *ctl_time(const json_t *object, const char *key, char buf[static 40]);
+/* "14:03:07" today, "Mar 12 14:03" this year, "2025-03-12" else; local time; "-" when there is none. Returns buf. */
+const char *ctl_time(const char *timestamp, char buf[static 40]);
 /* "Thu 2026-03-12 14:03:07 CET; 5min ago" as systemctl status has it. Returns buf. */
 const char *ctl_time_long(const char *timestamp, char buf[static 96]);
 /* "5min 3s" between two timestamps, to now where the second is "": seconds at the finest beyond one second. "-" when unknown. Returns buf. */
@@ -126,6 +126,8 @@ const char *definition_nearest(const json_t *definitions, const char *name);
 
 /* Long polls until the task has ended; *ret is its record (new reference). (verb-task.c) */
 int task_wait(Ctl *ctl, const char *id, json_t **ret);
+/* Since when the task is what it is: a timestamp, borrowed. (verb-list.c) */
+const char *task_since(const json_t *task);
 /* "42% importing rows", "in 5min", "exit status 70": what is worth a column. Returns buf. (verb-list.c) */
 const char *task_info(const json_t *task, char buf[static 256]);
 /* The table of tasks that list and dlq print. */

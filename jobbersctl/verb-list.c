@@ -36,9 +36,10 @@ const char *task_info(const json_t *task, char buf[static 256]) {
         const char *status = ctl_str(task, "status"), *text = ctl_str(task, "status_text"), *error = ctl_str(task, "last_error");
         int64_t progress = ctl_int(task, "progress", -1), retries = ctl_int(task, "retry_attempt", 0);
         char in[64], again[48] = "";
+        const char *colon = *error ? ": " : "";
 
         if (retries > 0)
-                snprintf(again, sizeof again, "retry %lld%s", (long long) retries, *error ? ": " : "");
+                snprintf(again, sizeof again, "retry %lld", (long long) retries);
         if (STREQ(status, "started")) {
                 if (*ctl_str(task, "stop_reason"))
                         snprintf(buf, 256, "stopping (%s)", ctl_str(task, "stop_reason"));
@@ -47,21 +48,25 @@ const char *task_info(const json_t *task, char buf[static 256]) {
                 else
                         snprintf(buf, 256, "%s", *text || retries == 0 ? text : again);
         } else if (STREQ(status, "scheduled"))
-                snprintf(buf, 256, "%s%s%s%s", until(ctl_str(task, "scheduled_at"), in), *again ? ", " : "", again, *again ? error : "");
+                snprintf(buf, 256, "%s%s%s%s%s", until(ctl_str(task, "scheduled_at"), in), *again ? ", " : "", again, *again ? colon : "", *again ? error : "");
         else if (STREQ(status, "completed"))
                 snprintf(buf, 256, "%s", text);
+        else if (STREQ(status, "submitted"))
+                snprintf(buf, 256, "%s%s%s", again, *again ? colon : "", *again ? error : "");
         else
-                snprintf(buf, 256, "%s%s", STREQ(status, "submitted") ? again : "", STREQ(status, "submitted") && !*again ? "" : error);
+                snprintf(buf, 256, "%s", error);
         return buf;
 }
 
-/* Since when it is what it is. */
-static const char *since(const json_t *task, char buf[static 40]) {
+const char *task_since(const json_t *task) {
         const char *status = ctl_str(task, "status");
-        const char *key = task_status_is_final(task_status_from_string(status)) ? "completed_at"
-                        : !STREQ(status, "started")                            ? "submitted_at"
-                        : *ctl_str(task, "retried_at")                         ? "retried_at" : "started_at";
-        return ctl_time(task, key, buf);
+        const json_t *attempts = json_object_get(task, "attempts");
+        const char *ended = ctl_str(json_array_get(attempts, json_array_size(attempts) - 1), "ended_at");
+        if (task_status_is_final(task_status_from_string(status)))
+                return ctl_str(task, "completed_at");
+        if (STREQ(status, "started"))
+                return ctl_str(task, *ctl_str(task, "retried_at") ? "retried_at" : "started_at");
+        return *ended ? ended : ctl_str(task, "submitted_at");          /* waits for another attempt, or for its first */
 }
 
 void task_table_print(const Ctl *ctl, const json_t *tasks) {
@@ -74,7 +79,7 @@ void task_table_print(const Ctl *ctl, const json_t *tasks) {
                 table_add(&t, COLOUR_NONE, ctl_str(task, "name"));
                 table_add(&t, COLOUR_NONE, ctl_str(task, "queue"));
                 table_add(&t, colour_of_status(ctl_str(task, "status")), ctl_str(task, "status"));
-                table_add(&t, COLOUR_NONE, since(task, time));
+                table_add(&t, COLOUR_NONE, ctl_time(task_since(task), time));
                 table_add(&t, COLOUR_NONE, task_info(task, info));
         }
         table_print(&t, stdout, !ctl->no_legend);

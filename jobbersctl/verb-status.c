@@ -68,7 +68,7 @@ void attempt_table_print(const Ctl *ctl, const json_t *attempts, bool errors) {
         for (size_t i = 0; i < json_array_size(attempts); i++) {
                 const json_t *a = json_array_get(attempts, i), *resources = json_object_get(a, "resources");
                 table_addf(&t, COLOUR_NONE, "%lld", (long long) ctl_int(a, "attempt", 0));
-                table_add(&t, COLOUR_NONE, ctl_time(a, "started_at", time));
+                table_add(&t, COLOUR_NONE, ctl_time(ctl_str(a, "started_at"), time));
                 table_add(&t, COLOUR_NONE, ctl_span(ctl_str(a, "started_at"), ctl_str(a, "ended_at"), ran));
                 table_add(&t, COLOUR_NONE, cpu(resources, span));
                 table_add(&t, COLOUR_NONE, bytes(resources, "memory_peak", b1));
@@ -93,13 +93,12 @@ static json_t *definition_of(Ctl *ctl, const json_t *task) {
 
 static void print_head(const Ctl *ctl, const json_t *task, const json_t *definition) {
         const char *status = ctl_str(task, "status"), *description = ctl_str(definition, "description"), *error = ctl_str(task, "last_error");
-        const char *since = *ctl_str(task, "completed_at") ? "completed_at" : STREQ(status, "started") ? "started_at" : "submitted_at";
         int64_t progress = ctl_int(task, "progress", -1), retries = ctl_int(task, "retry_attempt", 0);
         char when[96], bar[256];
 
         printf("%s%s%s %s - %s version %lld%s%s\n", colour(colour_of_status(status)), dot(), colour(COLOUR_NONE), ctl_str(task, "id"), ctl_str(task, "name"),
                (long long) ctl_int(task, "version", 0), *description ? ": " : "", description);
-        printf("     State: %s%s%s since %s\n", colour(colour_of_status(status)), status, colour(COLOUR_NONE), ctl_time_long(ctl_str(task, since), when));
+        printf("     State: %s%s%s since %s\n", colour(colour_of_status(status)), status, colour(COLOUR_NONE), ctl_time_long(task_since(task), when));
         printf("     Queue: %s", ctl_str(task, "queue"));
         if (ctl_int(task, "priority", 0) != 0)
                 printf(", priority %lld", (long long) ctl_int(task, "priority", 0));

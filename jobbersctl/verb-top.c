@@ -101,12 +101,12 @@ static void put_tasks(const Ctl *ctl, FILE *f, const json_t *tasks, int width) {
         for (size_t i = 0; i < json_array_size(tasks); i++) {
                 const json_t *task = json_array_get(tasks, i);
                 int64_t progress = ctl_int(task, "progress", -1);
-                const char *start = *ctl_str(task, "retried_at") ? "retried_at" : "started_at", *stop = ctl_str(task, "stop_reason");
+                const char *stop = ctl_str(task, "stop_reason");
                 table_add(&t, COLOUR_NONE, ctl_str(task, "id"));
                 table_add(&t, COLOUR_NONE, ctl_str(task, "name"));
                 if (wide)
                         table_add(&t, COLOUR_NONE, ctl_str(task, "queue"));
-                table_add(&t, COLOUR_NONE, ctl_span(ctl_str(task, start), "", ran));
+                table_add(&t, COLOUR_NONE, ctl_span(task_since(task), "", ran));
                 if (progress < 0)
                         table_add(&t, COLOUR_NONE, "-");
                 else

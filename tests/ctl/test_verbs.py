@@ -4,7 +4,7 @@ import re
 import time
 
 from ctl import Ctl
-from harness import TREE, Daemon, until
+from harness import TREE, Daemon, until, when
 
 INSTALLED = ('/etc/jobbers/tasks.d', '/run/jobbers/tasks.d', '/usr/local/lib/jobbers/tasks.d', '/usr/lib/jobbers/tasks.d')
 ULID = re.compile(r'[0-9A-HJKMNP-TV-Z]{26}')
@@ -133,6 +133,28 @@ def test_status_of_a_running_task(ctl):
     assert re.search(r'Progress: █+░+ 42%\n', out) and 'Status: "importing the rows' in out and 'State: started since' in out
     ctl('cancel', task, '--wait')
     assert ctl.json('status', task)['status'] == 'cancelled'
+
+
+def test_since_when(ctl, shared):
+    """What it is since then, not what it was before a retry."""
+    def local(stamp):
+        return time.strftime('%H:%M:%S', time.localtime(int(when(stamp))))
+
+    shared.define('slow', 'sleep 1.1\n[ $JOBBERS_ATTEMPT = 2 ] || exit 75\necho start >@BOX@\nread -r x <@GATE@\nexit 75', RetryDelaySec='2s', MaxRetries=2)
+    shared.reload()
+    task = ctl.submit('slow')
+
+    def said(state):
+        t = until(lambda: (lambda t: t if t['status'] == state else None)(ctl.json('status', task)), state)
+        row = [r for r in ctl('list').splitlines() if r.startswith(task)][0]
+        return t, re.search(rf'State: {state} since \w+ [-0-9]+ ([:0-9]+) ', ctl('status', task)).group(1), row
+    t, since, row = said('scheduled')
+    assert since == local(t['attempts'][0]['ended_at']) != local(t['submitted_at']) and f' {since} ' in row
+    assert re.search(r' (in \S+|due), retry 1: exit status 75', row)
+    shared.box.line()
+    t, since, row = said('started')
+    assert since == local(t['retried_at']) != local(t['started_at']) and row.endswith(f' {since} retry 1'), 'no colon without more'
+    ctl('cancel', '-q', task, '--wait')
 
 
 def test_status_of_the_daemon(ctl):
