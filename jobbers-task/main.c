@@ -146,26 +146,28 @@ static int verb_retry(JobbersTask *task, int argc, char **argv) {
 }
 
 static const Verb verbs[] = {
-        { "parameter", 1, 2, "NAME [DEFAULT]", "Print a parameter: text as it is, anything else as JSON", verb_parameter },
+        { "parameter", 1, 2, "NAME [DEFAULT]", "Print a parameter, as JSON where it is no text", verb_parameter },
         { "parameters", 0, 0, "", "Print all parameters, a JSON object", verb_parameters },
         { "heartbeat", 0, 0, "", "Say that the task is alive", verb_heartbeat },
-        { "progress", 1, -1, "PERCENT [STATUS…]", "Say how far it is, and with what; a heartbeat too", verb_progress },
+        { "progress", 1, -1, "PERCENT [STATUS…]", "Say how far it is; a heartbeat, too", verb_progress },
         { "status", 1, -1, "TEXT…", "Say what it is doing", verb_status },
-        { "extend-timeout", 1, 1, "SPAN", "Let the timeout end no sooner than this from now", verb_extend_timeout },
-        { "result", 0, -1, "[KEY=TEXT|KEY:=JSON…|-]", "Keep the result (-: a JSON object on standard input)", verb_result },
+        { "extend-timeout", 1, 1, "SPAN", "Give it at least this much time from now on", verb_extend_timeout },
+        { "result", 0, -1, "[KEY=TEXT|KEY:=JSON…|-]", "Keep the result (-: as JSON on standard input)", verb_result },
         { "fail", 2, -1, "TYPE MESSAGE…", "Keep an error; exit status 1", verb_fail },
-        { "retry", 2, -1, "TYPE MESSAGE…", "Keep an error; exit status 75: to be tried again", verb_retry },
+        { "retry", 2, -1, "TYPE MESSAGE…", "Keep an error; exit status 75 (try again)", verb_retry },
 };
 
 static void print_help(void) {
+        /* One line for each verb: the completions read them. */
         printf("jobbers-task VERB …\n\nWhat a task that is a script says to jobbers. Use it inside the task.\n\n");
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
                 char left[64];
-                snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].usage);
+                snprintf(left, sizeof left, "%s%s%s", verbs[i].name, *verbs[i].usage ? " " : "", verbs[i].usage);
                 /* the "…" counts three bytes but one column */
-                printf("  %-*s  %s\n", 32 + (strstr(left, "…") ? 2 : 0), left, verbs[i].help);
+                printf("  %-*s  %s\n", 30 + (strstr(left, "…") ? 2 : 0), left, verbs[i].help);
         }
-        printf("\n  -h --help  --version\n\nfail and retry are to be the last command: exec jobbers-task retry Busy \"the mailbox is locked\"\nSee jobbers-task(1).\n");
+        printf("\n  -h --help  --version\n\nfail and retry are to be the last command:\n"
+               "    exec jobbers-task retry Busy \"the mailbox is locked\"\nSee jobbers-task(1).\n");
 }
 
 static int say_failure(int r) {

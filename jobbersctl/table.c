@@ -71,6 +71,19 @@ static size_t text_width(const char *s) {
         return w < 0 ? strlen(s) : (size_t) w;
 }
 
+/* The bytes of the next character, and its columns. */
+static size_t next_char(const char *s, mbstate_t *state, size_t *ret_columns) {
+        wchar_t c;
+        size_t n = mbrtowc(&c, s, MB_CUR_MAX, state);
+        if (n == (size_t) -1 || n == (size_t) -2 || n == 0) {
+                n = 1;
+                c = L'?';
+                *state = (mbstate_t) { 0 };
+        }
+        *ret_columns = (size_t) MAX(wcwidth(c), 0);
+        return n;
+}
+
 /* Prints at most `width` columns of text, with "…" where something was cut, and fills up unless `last`. */
 static void cell_print(FILE *f, const char *s, size_t width, bool right, bool last) {
         size_t w = text_width(s);
@@ -85,21 +98,47 @@ static void cell_print(FILE *f, const char *s, size_t width, bool right, bool la
         mbstate_t state = { 0 };
         size_t used = 0;
         while (*s) {
-                wchar_t c;
-                size_t n = mbrtowc(&c, s, MB_CUR_MAX, &state);
-                if (n == (size_t) -1 || n == (size_t) -2 || n == 0) {
-                        n = 1;
-                        c = L'?';
-                        state = (mbstate_t) { 0 };
-                }
-                int cw = wcwidth(c);
-                if (used + (size_t) MAX(cw, 0) + 1 > width)
+                size_t columns, n = next_char(s, &state, &columns);
+                if (used + columns + 1 > width)
                         break;
                 fwrite(s, 1, n, f);
-                used += (size_t) MAX(cw, 0);
+                used += columns;
                 s += n;
         }
         fprintf(f, "%s%*s", MB_CUR_MAX > 1 ? "…" : "~", (int) (width - used - 1), "");
+}
+
+void print_folded(const char *text, size_t at, size_t indent, size_t lines) {
+        size_t width = (size_t) terminal_width();
+        if (width < indent + 20) {      /* no terminal, or none to fold in */
+                fputs(text, stdout);
+                return;
+        }
+        for (size_t line = 1; *text; line++) {
+                const char *end = text, *blank = NULL;
+                mbstate_t state = { 0 };
+                size_t room = width - MIN(at, width), used = 0, columns;
+                while (*end) {
+                        size_t n = next_char(end, &state, &columns);
+                        if (used + columns > room)
+                                break;
+                        if (*end == ' ')
+                                blank = end;
+                        used += columns;
+                        end += n;
+                }
+                if (*end && line == lines) {
+                        cell_print(stdout, text, room, false, true);
+                        return;
+                }
+                if (*end && *end != ' ')
+                        end = blank ? blank : at > indent ? text : end;
+                fwrite(text, 1, (size_t) (end - text), stdout);
+                text = end + strspn(end, " ");
+                if (*text)
+                        printf("\n%*s", (int) indent, "");
+                at = indent;
+        }
 }
 
 void table_init(Table *t, const char *titles) {

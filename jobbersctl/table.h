@@ -18,6 +18,10 @@ int terminal_width(void);                       /* columns; 0 when stdout is no 
 /* Takes out of a text what would move the cursor or change the terminal: tasks choose their errors and status texts themselves. In place. */
 char *text_clean(char *s);
 
+/* Prints a text, on a terminal folded at its width: it begins in column `at`, further lines in column `indent`, and what is beyond `lines`
+ * of them (0: none is) is cut. Without the newline. */
+void print_folded(const char *text, size_t at, size_t indent, size_t lines);
+
 #define TABLE_COLUMNS_MAX 12
 
 typedef struct Table {

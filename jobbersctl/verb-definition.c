@@ -96,7 +96,7 @@ int verb_tasks(Ctl *ctl, int argc, char **argv) {
         if (r < 0)
                 return ctl_exit(r);
         const json_t *list = json_object_get(answer, "definitions");
-        table_init(&t, "TASK|>VERSION|>AT ONCE|>RETRIES|>TIMEOUT|*DESCRIPTION");
+        table_init(&t, "*TASK|>VERSION|>AT ONCE|>RETRIES|>TIMEOUT|*DESCRIPTION");
         if (argc > 0) {
                 const json_t *d = definition_find(ctl, list, argv[0]);
                 if (!d) {

@@ -13,11 +13,17 @@ static const char *dot(void) {
         return STREQ(nl_langinfo(CODESET), "UTF-8") ? "●" : "*";
 }
 
-/* A line of text that the task has chosen. */
-static void print_text(const char *label, const char *before, const char *text, const char *after) {
+#define LABEL 12                /* columns of "     State: " */
+#define JSON_LINES 5            /* on a terminal; --json= shows all of it */
+
+/* What may be longer than a line of the terminal, and may have been chosen by the task. */
+static void print_text(const char *label, Colour c, const char *text) {
         _cleanup_free_ char *clean = strdup(text);
-        if (clean)
-                printf("%10s: %s%s%s\n", label, before, text_clean(clean), after);
+        if (!clean)
+                return;
+        printf("%10s: %s", label, c == COLOUR_NONE ? "" : colour(c));
+        print_folded(text_clean(clean), LABEL, LABEL, 0);
+        printf("%s\n", c == COLOUR_NONE ? "" : colour(COLOUR_NONE));
 }
 
 static void print_time(const json_t *task, const char *label, const char *key) {
@@ -28,8 +34,11 @@ static void print_time(const json_t *task, const char *label, const char *key) {
 
 static void print_json_line(const char *label, const json_t *value) {
         _cleanup_free_ char *text = json_object_size(value) > 0 ? json_dump_text(value, 0) : NULL;
-        if (text)
-                printf("%10s: %s\n", label, text);
+        if (!text)
+                return;
+        printf("%10s: ", label);
+        print_folded(text, LABEL, LABEL, JSON_LINES);
+        printf("\n");
 }
 
 static const char *cpu(const json_t *resources, char buf[static CLOCK_STR_MAX]) {
@@ -96,8 +105,11 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         int64_t progress = ctl_int(task, "progress", -1), retries = ctl_int(task, "retry_attempt", 0);
         char when[96], bar[256];
 
-        printf("%s%s%s %s - %s version %lld%s%s\n", colour(colour_of_status(status)), dot(), colour(COLOUR_NONE), ctl_str(task, "id"), ctl_str(task, "name"),
-               (long long) ctl_int(task, "version", 0), *description ? ": " : "", description);
+        _cleanup_free_ char *title = str_new("%s - %s version %lld%s%s", ctl_str(task, "id"), ctl_str(task, "name"), (long long) ctl_int(task, "version", 0),
+                                             *description ? ": " : "", description);
+        printf("%s%s%s ", colour(colour_of_status(status)), dot(), colour(COLOUR_NONE));
+        print_folded(title ? text_clean(title) : ctl_str(task, "id"), 2, LABEL, 0);
+        printf("\n");
         printf("     State: %s%s%s since %s\n", colour(colour_of_status(status)), status, colour(COLOUR_NONE), ctl_time_long(task_since(task), when));
         printf("     Queue: %s", ctl_str(task, "queue"));
         if (ctl_int(task, "priority", 0) != 0)
@@ -115,8 +127,10 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
                 printf("   Retries: %lld of %lld\n", (long long) retries, (long long) ctl_int(definition, "max_retries", retries));
         if (progress >= 0 && !STREQ(status, "completed"))
                 printf("  Progress: %s %lld%%\n", task_bar(progress, 100, 30, bar), (long long) progress);
-        if (*ctl_str(task, "status_text"))
-                print_text("Status", "\"", ctl_str(task, "status_text"), "\"");
+        if (*ctl_str(task, "status_text")) {
+                _cleanup_free_ char *quoted = str_new("\"%s\"", ctl_str(task, "status_text"));
+                print_text("Status", COLOUR_NONE, quoted ? quoted : "");
+        }
         if (*ctl_str(task, "stop_reason"))
                 printf("   Stopped: %s\n", ctl_str(task, "stop_reason"));
         if (*ctl_str(task, "scope"))
@@ -124,7 +138,7 @@ static void print_head(const Ctl *ctl, const json_t *task, const json_t *definit
         print_json_line("Parameters", json_object_get(task, "parameters"));
         print_json_line("Result", json_object_get(task, "results"));
         if (*error && !STREQ(status, "completed"))
-                print_text("Error", colour(COLOUR_RED), error, colour(COLOUR_NONE));
+                print_text("Error", COLOUR_RED, error);
 }
 
 static int print_log(Ctl *ctl, const char *id) {
@@ -165,25 +179,19 @@ static void print_wait(Ctl *ctl, const json_t *task, const json_t *definition) {
         if (own < INT64_MAX && client_call(ctl->client, "GET", active, NULL, &others) == 200)
                 n = (int64_t) json_array_size(json_object_get(others, "tasks"));
 
-        printf(" Waits for: ");
-        if (ctl_true(status, "draining"))
-                printf("the end of the drain (jobbersctl drain off)\n");
-        else if (json_is_null(json_object_get(status, "launcher")))
-                printf("the launcher (systemctl status jobbers-launcher)\n");
-        else if (ctl_true(queue, "paused"))
-                printf("queue \"%s\", which is paused (jobbersctl resume %s)\n", name, name);
-        else if (json_is_false(json_object_get(queue, "served")))
-                printf("a role of this daemon that has queue \"%s\" (jobbersctl roles)\n", name);
-        else if (ctl_int(queue, "running", 0) >= most)
-                printf("queue \"%s\": as many as may run at once are running (max_concurrent=%lld)\n", name, (long long) most);
-        else if (n >= own)
-                printf("others of its kind: as many as may run at once are running (MaxConcurrent=%lld)\n", (long long) own);
-        else if (running >= slots)
-                printf("a slot: all %lld are busy\n", (long long) slots);
-        else if (ctl_int(q, "rate_numerator", 0) > 0)
-                printf("the rate of queue \"%s\" (%s)\n", name, queue_rate(q, text));
-        else
-                printf("its turn: %s waiting in queue \"%s\"\n", ctl_count(ctl_int(queue, "waiting", 0), "task", text), name);
+        _cleanup_free_ char *what =
+                ctl_true(status, "draining")                       ? strdup("the end of the drain (jobbersctl drain off)")
+                : json_is_null(json_object_get(status, "launcher")) ? strdup("the launcher (systemctl status jobbers-launcher)")
+                : ctl_true(queue, "paused")                        ? str_new("queue \"%s\", which is paused (jobbersctl resume %s)", name, name)
+                : json_is_false(json_object_get(queue, "served"))  ? str_new("a role of this daemon that has queue \"%s\" (jobbersctl roles)", name)
+                : ctl_int(queue, "running", 0) >= most
+                        ? str_new("queue \"%s\": as many as may run at once are running (max_concurrent=%lld)", name, (long long) most)
+                : n >= own         ? str_new("others of its kind: as many as may run at once are running (MaxConcurrent=%lld)", (long long) own)
+                : running >= slots ? str_new("a slot: all %lld are busy", (long long) slots)
+                : ctl_int(q, "rate_numerator", 0) > 0
+                        ? str_new("the rate of queue \"%s\" (%s)", name, queue_rate(q, text))
+                        : str_new("its turn: %s waiting in queue \"%s\"", ctl_count(ctl_int(queue, "waiting", 0), "task", text), name);
+        print_text("Waits for", COLOUR_NONE, what ? what : "-");
 }
 
 static int status_task(Ctl *ctl, const char *id, bool first) {
@@ -212,11 +220,12 @@ static int status_task(Ctl *ctl, const char *id, bool first) {
 static void print_slots(const json_t *roles) {
         for (size_t i = 0; i < json_array_size(roles); i++) {
                 const json_t *role = json_array_get(roles, i);
-                printf("%10s: %lld of %lld slots busy, role %s", i == 0 ? "Running" : "", (long long) ctl_int(role, "running", 0),
-                       (long long) ctl_int(role, "slots", 0), ctl_str(role, "name"));
-                if (json_is_false(json_object_get(role, "exists")))
-                        printf(" (does not exist; make it: jobbersctl set-role %s QUEUE…)", ctl_str(role, "name"));
-                printf("\n");
+                const char *name = ctl_str(role, "name");
+                _cleanup_free_ char *missing = json_is_false(json_object_get(role, "exists"))
+                                                       ? str_new(" (does not exist; make it: jobbersctl set-role %s QUEUE…)", name) : NULL;
+                _cleanup_free_ char *text = str_new("%lld of %lld slots busy, role %s%s", (long long) ctl_int(role, "running", 0),
+                                                    (long long) ctl_int(role, "slots", 0), name, missing ? missing : "");
+                print_text(i == 0 ? "Running" : "", COLOUR_NONE, text ? text : name);
         }
 }
 
@@ -250,17 +259,16 @@ static int status_daemon(Ctl *ctl) {
 
         printf("%s%s%s jobbersd %s - %s\n", colour(c), dot(), colour(COLOUR_NONE), ctl_str(s, "version"),
                STREQ(ctl_str(s, "mode"), "user") ? "your own task queue daemon" : "the system's task queue daemon");
-        printf("     State: %s%s%s\n", colour(c),
-               restored   ? "restored from a backup: no task is started until you run: jobbersctl drain off (see jobbersd(8))"
-               : starting ? "not ready: cannot reach the launcher, so no task starts; see: systemctl status jobbers-launcher"
-               : draining ? "draining: no task is started until you run: jobbersctl drain off"
-                          : "ready",
-               colour(COLOUR_NONE));
+        print_text("State", c,
+                   restored   ? "restored from a backup: no task is started until you run: jobbersctl drain off (see jobbersd(8))"
+                   : starting ? "not ready: cannot reach the launcher, so no task starts; see: systemctl status jobbers-launcher"
+                   : draining ? "draining: no task is started until you run: jobbersctl drain off"
+                              : "ready");
         printf("  Main PID: %lld\n", (long long) ctl_int(s, "pid", 0));
         printf(" State dir: %s\n", ctl_str(s, "state_dir"));
         printf("Attempt in: %s\n", starting ? "-" : ctl_str(s, "launcher"));
         for (size_t i = 0; i < json_array_size(limits); i++)
-                printf("      Note: %s\n", json_string_value(json_array_get(limits, i)));
+                print_text("Note", COLOUR_NONE, json_string_value(json_array_get(limits, i)));
         printf("     Tasks: %lld registered, %lld running, %lld waiting\n", (long long) ctl_int(s, "definitions", 0), (long long) ctl_int(s, "running", 0),
                (long long) ctl_int(s, "waiting", 0));
         print_slots(json_object_get(s, "roles"));

@@ -82,7 +82,31 @@ def test_width_of_a_terminal(busy):
     busy.all('run', 'a-task-with-a-name-that-takes-a-lot-of-room-in-a-narrow-terminal')
     out = in_terminal(busy, 'list', '--all', NO_COLOR='1')
     assert all(len(line) <= 80 for line in out.splitlines()) and '…' in out
+    out = in_terminal(busy, 'tasks', NO_COLOR='1')
+    assert all(len(line) <= 80 for line in out.splitlines()) and '…' in out
     assert '…' not in busy('list', '--all'), 'nothing is cut where there is no terminal'
+
+
+def test_status_is_folded(busy):
+    """Sentences and the task's own words keep to the width of a terminal; JSON is cut there."""
+    busy.daemon.define('folded-task-of-a-name-that-takes-much-room', 'printf \'{"error": {"type": "x", "message": "%s"}}\' "$(seq -s " " 1 80)" >"$JOBBERS_RESULT"; exit 1',
+                       Description='Takes many words to say what it does, which is little')
+    busy.daemon.reload()
+    task = busy.submit('folded-task-of-a-name-that-takes-much-room', f'rows:={json.dumps(list(range(700)))}')
+    busy('wait', task, status=1)
+    lines = in_terminal(busy, 'status', task, NO_COLOR='1').splitlines()
+    assert not [line for line in lines if len(line) > 80 and not line.startswith('-- ')]
+    first = next(i for i, line in enumerate(lines) if line.startswith('Parameters: {"rows": [0, 1,'))
+    assert all(re.match(r'            \d', line) for line in lines[first + 1:first + 5]) and lines[first + 4].endswith('…') and lines[first + 5].startswith('     Error: ')
+    error = next(i for i, line in enumerate(lines) if line.startswith('     Error: '))
+    assert ' '.join(line.strip() for line in lines[error:error + 4]).endswith(' 78 79 80') and lines[error + 1].startswith('            ')
+    assert lines[1].startswith('            ') and not lines[1].startswith(' ' * 13), 'the description'
+    assert ', 699]}\n' in busy('status', task) and '…' not in busy('status', task), 'where there is no terminal, all of it in one line'
+    busy('drain', '-q')
+    lines = in_terminal(busy, 'status', NO_COLOR='1').splitlines()
+    busy('drain', 'off', '-q')
+    assert all(len(line) <= 80 for line in lines if not line.startswith(' State dir: '))
+    assert '     State: draining: no task is started until you run: jobbersctl drain off' in lines
 
 
 def test_tasks_cannot_write_to_the_terminal(busy):

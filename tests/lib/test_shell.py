@@ -145,3 +145,4 @@ def test_help():
     assert by_hand("-h").stdout == text and by_hand("--version").stdout.startswith("jobbers-task 0")
     for verb in ("parameter", "heartbeat", "progress", "status", "extend-timeout", "result", "fail", "retry"):
         assert f"\n  {verb} " in text
+    assert all(len(line) <= 80 for line in text.splitlines())
