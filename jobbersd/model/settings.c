@@ -129,8 +129,8 @@ static void print_place(const Loader *l, unsigned line) {
                 fprintf(stderr, "%s: --", l->program);
 }
 
-/* One assignment as the user wrote it; "" takes back what was said before. */
-static int value_apply(Loader *l, const Setting *t, const char *value, Origin origin, unsigned line) {
+/* One assignment as the user wrote it (`name` too); "" takes back what was said before. */
+static int value_apply(Loader *l, const Setting *t, const char *name, const char *value, Origin origin, unsigned line) {
         _cleanup_free_ char *reason = NULL;
         Origin *before = loader_origin(l, t);
 
@@ -147,7 +147,7 @@ static int value_apply(Loader *l, const Setting *t, const char *value, Origin or
         int r = setting_set(l->s, t, value, &reason);
         if (r == -EINVAL) {
                 print_place(l, line);
-                fprintf(stderr, "%s=%s: %s\n", t->flag, value, reason);
+                fprintf(stderr, "%s=%s: %s\n", name, value, reason);
         }
         return r == -ENOMEM ? complain_oom(l) : r;
 }
@@ -178,13 +178,13 @@ static int file_assign(void *userdata, unsigned line, const char *section, const
                 return -EINVAL;
         }
         if (!setting_is_list(t) || *value == 0)
-                return value_apply(l, t, value, FROM_FILE, line);
+                return value_apply(l, t, key, value, FROM_FILE, line);
 
         int r = split_command(value, &words);
         if (r == -EINVAL)
                 file_error(l, line, "unclosed quote, or a backslash before a character that cannot be escaped");
         for (size_t i = 0; r >= 0 && words[i]; i++)
-                r = words[i][0] ? value_apply(l, t, words[i], FROM_FILE, line) : 0;
+                r = words[i][0] ? value_apply(l, t, key, words[i], FROM_FILE, line) : 0;
         return r;
 }
 
@@ -297,7 +297,7 @@ static int flags_apply(Loader *l, const Flags *flags, bool early) {
         int r = 0;
         for (size_t i = 0; r >= 0 && i < flags->n; i++)
                 if (flags->items[i].setting->flag_only == early)
-                        r = value_apply(l, flags->items[i].setting, flags->items[i].value, FROM_FLAG, 0);
+                        r = value_apply(l, flags->items[i].setting, flags->items[i].setting->flag, flags->items[i].value, FROM_FLAG, 0);
         return r;
 }
 

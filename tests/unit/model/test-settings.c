@@ -319,16 +319,16 @@ static void file_refusals(void **state) {
         static const struct {
                 const char *text, *what;
         } cases[] = {
-                { "\nSlots=many\n", "x.conf:2: slots=many: it must be a whole number from 1 to 65536" },
+                { "\nSlots=many\n", "x.conf:2: Slots=many: it must be a whole number from 1 to 65536" },
                 { "[Daemon]\nSlot=5\n", "x.conf:2: unknown setting \"Slot\"" },
                 { "[Service]\nSlots=5\n", "x.conf:1: unknown section [Service]" },
                 { "Config=/x\n", "x.conf:1: Config= can only be given as a flag" },
                 { "user=yes\n", "x.conf:1: user= can only be given as a flag" },
-                { "StateDir=relative\n", "x.conf:1: state-dir=relative: the path must begin with a slash" },
+                { "StateDir=relative\n", "x.conf:1: StateDir=relative: the path must begin with a slash" },
                 { "nonsense\n", "x.conf:1: this is neither" },
                 { "Listen=\"127.0.0.1:1\n", "x.conf:1: unclosed quote, or a backslash before a character that cannot be escaped" },
-                { "Listen=127.0.0.1:1 8000\n", "x.conf:1: listen=8000: it must be HOST:PORT" },
-                { "NoAuth=maybe\n", "x.conf:1: no-auth=maybe: it must be yes or no" },
+                { "Listen=127.0.0.1:1 8000\n", "x.conf:1: Listen=8000: it must be HOST:PORT" },
+                { "NoAuth=maybe\n", "x.conf:1: NoAuth=maybe: it must be yes or no" },
         };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 put(f, "x.conf", cases[i].text);
@@ -336,7 +336,7 @@ static void file_refusals(void **state) {
         }
         put(f, "x.conf", "");
         put(f, "x.conf.d/1.conf", "Slots=0\n");
-        bad(f, "--user --config=@/x.conf", "x.conf.d/1.conf:1: slots=0");
+        bad(f, "--user --config=@/x.conf", "x.conf.d/1.conf:1: Slots=0");
         bad(f, "--user --config=@/none.conf", "cannot read");
         bad(f, "--user --config=@", "it is not a regular file");
 }
