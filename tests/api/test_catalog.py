@@ -53,6 +53,15 @@ def test_texts_are_whole():
         assert ("@JOBBERS_TASK_ID@" in text) == bool(re.match("MESSAGE_(TASK|ATTEMPT|RECORD)_", name)), i
 
 
+def test_next_steps_are_commands():
+    """Whoever reads the journal has a shell, and no HTTP client in mind; and the verbs are there."""
+    with open(ROOT / "jobbersctl/verbs.def") as f:
+        verbs = set(re.findall(r'^VERB\(\w+, "([a-z-]+)"', f.read(), re.M))
+    for i, text in entries():
+        assert not re.search(r"\b(GET|POST|PUT|DELETE) /", text), i
+        assert set(re.findall(r"\bjobbersctl ([a-z-]+)", text)) <= verbs, i
+
+
 def test_pages_that_units_name_are_there():
     units = [p for pattern in ("*.service", "*.socket", "*.slice") for p in (ROOT / "units").rglob(pattern)]
     assert len(units) > 6
