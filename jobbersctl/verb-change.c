@@ -32,6 +32,11 @@ static json_t *bulk_body(const Ctl *ctl, const char *verb, int argc, char **argv
         return body;
 }
 
+/* What to do about a refusal, where the daemon's sentence does not say it. */
+static const char *hint_for(const char *detail) {
+        return strstr(detail, "jobbersctl ") || strstr(detail, "Did you mean") ? "" : strncmp(detail, "unknown task ", 13) == 0 ? "See: jobbersctl tasks" : HINT_TASK;
+}
+
 static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json_t **ret) {
         _cleanup_json_ json_t *given = body;
         char count[64];
@@ -51,7 +56,8 @@ static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json
                 } else if (STREQ(status, "error") && !ctl_id_valid(id))
                         result = CTL_USAGE;
                 else if (STREQ(status, "error")) {
-                        fprintf(stderr, "jobbersctl: cannot %s %s: %s. %s\n", verb, id, detail, HINT_TASK);
+                        const char *hint = hint_for(detail);
+                        fprintf(stderr, "jobbersctl: cannot %s %s: %s.%s%s\n", verb, id, detail, *hint ? " " : "", hint);
                         result = CTL_FAILED;
                 } else
                         changed++;

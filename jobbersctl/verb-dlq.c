@@ -91,8 +91,10 @@ static int dlq_resubmit(Ctl *ctl, int argc, char **argv) {
                         result = CTL_USAGE;
                         continue;
                 }
-                fprintf(stderr, "jobbersctl: cannot resubmit %s: %s. See: jobbersctl dlq\n", ctl_str(item, "task_id"),
-                        unknown ? "there is no such task" : ctl_str(item, "detail"));
+                const char *detail = unknown ? "it is not in the dead letter queue" : ctl_str(item, "detail");
+                bool said = strstr(detail, "jobbersctl "), task = strncmp(detail, "unknown task ", 13) == 0;
+                fprintf(stderr, "jobbersctl: cannot resubmit %s: %s.%s\n", ctl_str(item, "task_id"), detail,
+                        said ? "" : task ? " See: jobbersctl tasks" : " See: jobbersctl dlq");
         }
         if (ctl_print_json(ctl, answer) || ctl->quiet)
                 return result;

@@ -192,6 +192,9 @@ static int lost_sight(const char *id) {
 
 static void say_end(const Ctl *ctl, const json_t *task) {
         const char *error = ctl_str(task, "last_error"), *status = ctl_str(task, "status");
+        size_t n = strlen(status);
+        if (strncmp(error, status, n) == 0)     /* "stalled: no heartbeat": once is enough */
+                error += error[n] == '\0' ? n : strncmp(error + n, ": ", 2) == 0 ? n + 2 : 0;
         bool passive = STREQ(status, "cancelled") || STREQ(status, "dropped");
         bool no_program = exit_status_of(task) == EXIT_STATUS_EXEC && strncmp(error, "cannot run ", 11) == 0;
         if (!ctl->quiet && !STREQ(status, "completed"))

@@ -47,6 +47,8 @@ static void life_log(const Task *t, TaskStatus from, LifeEvent event) {
         bool bad = t->status == TASK_FAILED || t->status == TASK_STALLED || t->status == TASK_DROPPED;
         const char *why = t->last_error && (bad || event == LIFE_RETRY || event == LIFE_RETRY_LATER || event == LIFE_REQUEUE)
                                   ? t->last_error : NULL;
+        if (why && t->status == TASK_STALLED && strncmp(why, "stalled: ", 9) == 0)
+                why += 9;               /* that it is, is said already */
         log_task(&about, bad ? LOG_WARNING : LOG_INFO, 0, "%s → %s%s%s",
                  from == TASK_UNSUBMITTED ? "new" : task_status_to_string(from), task_status_to_string(t->status), why ? ": " : "",
                  why ? why : "");

@@ -209,7 +209,8 @@ unsigned auth_check_token(const Auth *a, const AuthRequest *r, const char **ret_
         if (r->is_unix || a->no_auth)
                 return 0;
         if (!given || strncasecmp(given, "Bearer ", 7) != 0) {
-                *ret_sentence = "a token is required: Authorization: Bearer TOKEN";
+                *ret_sentence = a->own_uid_only ? "a token is required: Authorization: Bearer TOKEN (usually the one in ~/.local/state/jobbers/token)"
+                                                : "a token is required: Authorization: Bearer TOKEN (usually the one in " JOBBERS_SYSCONFDIR "/jobbers/token)";
                 return 401;
         }
         given += 7 + strspn(given + 7, " ");

@@ -132,6 +132,23 @@ def test_role_that_does_not_exist(daemon):
     ctl('wait', out.strip())
 
 
+def test_definition_is_gone(daemon):
+    ctl = Ctl(daemon)
+    daemon.define('gone', 'exit 70', DeadLetterPolicy='save')
+    daemon.reload()
+    task = ctl.submit('gone')
+    ctl('wait', task, status=1)
+    os.unlink(daemon.path('tasks.d', 'gone.task'))
+    ctl('reload', '-q')
+    for verb in ('resubmit',), ('dlq', 'resubmit'):
+        assert ctl.all(*verb, task)[2] == (f'jobbersctl: cannot resubmit {task}: unknown task "gone" version 1: no definition of that name is installed. '
+                                           'See: jobbersctl tasks\n')
+    daemon.file('gone.task', '[Task]\nName=gone\nVersion=one\n')
+    ctl.all('reload', '-q')
+    for verb in ('resubmit',), ('dlq', 'resubmit'):
+        assert ctl.all(*verb, task)[2].endswith('the file that may define it has errors, see `jobbersctl verify`.\n')
+
+
 def test_queue_is_paused(daemon):
     ctl = Ctl(daemon)
     ctl('pause', '-q', 'default')
@@ -171,6 +188,10 @@ def test_tokens(ctl, tmp_path):
     missing = tmp_path / 'none'
     assert ctl.refused('list', host, f'--token-file={missing}') == (
         f'jobbersctl: cannot read the token in {missing}: No such file or directory. Name one that you can read with --token-file=.')
+    if not os.path.exists('/etc/jobbers/token'):
+        place = '/etc/jobbers' if os.geteuid() == 0 else '~/.local/state/jobbers'
+        assert ctl.refused('list', host) == (f'jobbersctl: a token is required: Authorization: Bearer TOKEN (usually the one in {place}/token). '
+                                             'Name the file with the token: --token-file=FILE')
     wrong = tmp_path / 'token'
     wrong.write_text('0' * 64 + '\n')
     assert 'the token is wrong (jobbersd reads its token file at start; restart it after changing the file)' in ctl.refused('list', host, f'--token-file={wrong}')

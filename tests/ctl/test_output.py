@@ -170,6 +170,8 @@ def test_help_is_the_table():
         assert (f' --{option}' in general) == (common == 'true'), option
     assert all(len(line) <= 80 for line in general.splitlines())
     assert re.fullmatch(r'jobbersctl \d+\.\d+\.\d+\n', ctl('--version'))
+    assert '$JOBBERS_EDITOR, $VISUAL or $EDITOR' in ' '.join(ctl('edit', '--help').split()) and '$JOBBERS_PAGER or $PAGER' in general
+    assert '/etc/jobbers/token; of your own daemon' in ' '.join(general.split())
 
 
 def test_options_of_other_verbs_are_refused(ctl):

@@ -55,7 +55,16 @@ def test_cancelled_meanwhile(ctl):
     task = ctl.daemon.box.words()[1]
     ctl('cancel', task)
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 128 + signal.SIGTERM and f'task {task} was cancelled' in err
+    assert p.returncode == 128 + signal.SIGTERM and err == f'jobbersctl: task {task} was cancelled.\n'
+
+
+def test_stalled(daemon):
+    """Once is enough, for jobbersctl and in the daemon's log."""
+    daemon.define('silent', 'read -r x <@GATE@', MaxHeartbeatIntervalSec='300ms', KillGraceSec='100ms')
+    daemon.reload()
+    status, out, err = Ctl(daemon).all('run', 'silent')
+    assert status > 128 and re.fullmatch(r'jobbersctl: task \w{26} stalled: no heartbeat for 300ms\.\n', err)
+    assert 'started → stalled: no heartbeat for 300ms' in daemon.log()
 
 
 def test_own_faults_have_a_status_of_their_own(ctl, tmp_path):
