@@ -9,6 +9,7 @@
 #include "base/ulid.h"
 #include "jobbersctl/ctl.h"
 #include "jobbersctl/options.h"
+#include "jobbersctl/table.h"
 #include "model/arguments.h"
 #include "model/json-dump.h"
 #include "model/life.h"
@@ -191,7 +192,8 @@ static int lost_sight(const char *id) {
 }
 
 static void say_end(const Ctl *ctl, const json_t *task) {
-        const char *error = ctl_str(task, "last_error"), *status = ctl_str(task, "status");
+        _cleanup_free_ char *clean = strdup(ctl_str(task, "last_error"));       /* the task's own words */
+        const char *error = clean ? text_clean(clean) : "", *status = ctl_str(task, "status");
         size_t n = strlen(status);
         if (strncmp(error, status, n) == 0)     /* "stalled: no heartbeat": once is enough */
                 error += error[n] == '\0' ? n : strncmp(error + n, ": ", 2) == 0 ? n + 2 : 0;

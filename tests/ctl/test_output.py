@@ -119,6 +119,8 @@ systemd-notify STATUS="$(printf 'a\\033]0;title\\007b')"; exit 1""")
     for words in (['status', task], ['list', '--all'], ['top', '--once']):
         out = in_terminal(busy, *words, NO_COLOR='1')
         assert not [c for c in out if ord(c) < 32 and c not in '\r\n' or 0x7f <= ord(c) < 0xa0], words
+    out, err = busy.all('run', 'evil')[1:]
+    assert 'gone and' in err and not [c for c in err if ord(c) < 32 and c != '\n' or 0x7f <= ord(c) < 0xa0]
     assert 'gone\nand' in busy.json('status', task)['last_error'] and 'gone and' in busy('status', task), 'one line stays one'
 
 
