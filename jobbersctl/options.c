@@ -281,7 +281,8 @@ static void say_objection(const Objection *o, const CtlVerb *verb) {
         else if (i < ARRAY_SIZE(options))
                 fprintf(stderr, "jobbersctl: --%s takes no value. %s\n", options[i].name, see);
         else if (o->option > 0 && verb && STREQ(verb->name, "set-role"))        /* what is added with + is not taken away with - */
-                fprintf(stderr, "jobbersctl: there is no option -%c. To take a queue from a role, name those that it keeps: jobbersctl set-role ROLE QUEUE…\n", o->option);
+                fprintf(stderr, "jobbersctl: there is no option -%c. To take a queue from a role, name those that it keeps: jobbersctl set-role ROLE QUEUE…\n",
+                        o->option);
         else if (o->option > 0)
                 fprintf(stderr, "jobbersctl: there is no option -%c. %s\n", o->option, see);
         else {

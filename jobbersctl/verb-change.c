@@ -34,7 +34,9 @@ static json_t *bulk_body(const Ctl *ctl, const char *verb, int argc, char **argv
 
 /* What to do about a refusal, where the daemon's sentence does not say it. */
 static const char *hint_for(const char *detail) {
-        return strstr(detail, "jobbersctl ") || strstr(detail, "Did you mean") ? "" : strncmp(detail, "unknown task ", 13) == 0 ? "See: jobbersctl tasks" : HINT_TASK;
+        if (strstr(detail, "jobbersctl ") || strstr(detail, "Did you mean"))
+                return "";
+        return strncmp(detail, "unknown task ", 13) == 0 ? "See: jobbersctl tasks" : HINT_TASK;
 }
 
 static int bulk(Ctl *ctl, const char *verb, const char *path, json_t *body, json_t **ret) {
@@ -108,7 +110,8 @@ int verb_resubmit(Ctl *ctl, int argc, char **argv) {
 
 static char *logs_path(Ctl *ctl, const char *id, bool follow) {
         /* What is followed goes on behind a restart: no line may come between. */
-        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", follow ? "true" : "false", ctl->no_lifecycle ? "false" : "true");
+        _cleanup_free_ char *pattern = str_new("/task/%%s/logs?follow=%s&lifecycle=%s&stopping=false", follow ? "true" : "false",
+                                                ctl->no_lifecycle ? "false" : "true");
         return pattern ? client_path(ctl->client, pattern, id) : NULL;
 }
 
@@ -127,8 +130,9 @@ int verb_logs(Ctl *ctl, int argc, char **argv) {
         if (ctl_given(ctl, OPT_LINES)) {
                 output.tail = &tail;
                 client_hint(ctl->client, HINT_TASK);
-                r = tail_init(&tail, (size_t) ctl->lines) < 0 ? -ENOMEM
-                                                              : client_stream(ctl->client, now, &(ClientStream) { .write = log_output_write, .userdata = &output });
+                r = tail_init(&tail, (size_t) ctl->lines);
+                if (r >= 0)
+                        r = client_stream(ctl->client, now, &(ClientStream) { .write = log_output_write, .userdata = &output });
                 if (r >= 0)
                         tail_print(&tail, stdout, !ctl->follow);
                 if (r < 0 || !ctl->follow)

@@ -141,7 +141,8 @@ int verb_dlq(Ctl *ctl, int argc, char **argv) {
                         int n = MAX(argc - 1, 0);
                         if (n >= words[i].min && (words[i].max < 0 || n <= words[i].max))
                                 return words[i].run(ctl, n, n > 0 ? argv + 1 : NULL);
-                        fprintf(stderr, "jobbersctl: %s: jobbersctl dlq %s%s\n", n < words[i].min ? "an id is missing" : "too many words", name, words[i].words);
+                        fprintf(stderr, "jobbersctl: %s: jobbersctl dlq %s%s\n", n < words[i].min ? "an id is missing" : "too many words", name,
+                                words[i].words);
                         return CTL_USAGE;
                 }
         const char *near = name_nearest(name, words, ARRAY_SIZE(words), word_at);

@@ -183,7 +183,8 @@ int engine_reload(Engine *e) {
                         return log_error_errno(k, "cannot tell the launcher to read the task definitions");
         }
         e->dirty = true;
-        log_info("%zu task definition%s in force%s", definition_set_size(e->definitions), definition_set_size(e->definitions) == 1 ? "" : "s", r > 0 ? ", some files have errors" : "");
+        size_t n = definition_set_size(e->definitions);
+        log_info("%zu task definition%s in force%s", n, n == 1 ? "" : "s", r > 0 ? ", some files have errors" : "");
         roles_warn(e);                  /* at the start they are not loaded yet */
         engine_again(e);
         return r;
