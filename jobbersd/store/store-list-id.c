@@ -36,7 +36,7 @@ static int row_found(void *userdata, const StoreRow *row) {
         const char *id = l->driver->row_text(row, 1, &len);
         Found *f = &l->found[l->n];
         if (!id || len != sizeof f->id.b)
-                return -EBADMSG;
+                return 0;       /* a row that cannot be read is passed over */
         memcpy(f->id.b, id, sizeof f->id.b);
         f->seq = l->driver->row_int(row, 0);
         l->n++;
@@ -128,10 +128,12 @@ static int row_walk(void *userdata, const StoreRow *row) {
         size_t len;
         const char *id = d->row_text(row, 1, &len);
         int64_t lane = d->row_int(row, 2), status = d->row_int(row, 3);
-        if (!id || len != sizeof w->last.b || !store_lane_at(w->store, lane) || status < 0 || status >= _TASK_STATUS_MAX)
+        if (!store_lane_at(w->store, lane) || status < 0 || status >= _TASK_STATUS_MAX)
                 return -EBADMSG;
-        memcpy(w->last.b, id, sizeof w->last.b);
         w->n++;
+        if (!id || len != sizeof w->last.b)
+                return 0;       /* a row that cannot be read is passed over */
+        memcpy(w->last.b, id, sizeof w->last.b);
         if (!w->wanted[lane * _TASK_STATUS_MAX + status] || (w->set->dead && d->row_int(row, 4) == 0))
                 return 0;
         if (w->skip > 0) {
@@ -148,7 +150,7 @@ static int by_walk(Store *s, const StreamSet *set, const Ulid *low, uint64_t off
                 return -ENOMEM;
         for (size_t i = 0; i < set->n; i++)
                 wanted[set->streams[i].lane->lane * _TASK_STATUS_MAX + set->streams[i].status] = 1;
-        Walk w = { .store = s, .set = set, .wanted = wanted, .skip = offset, .limit = limit, .out = out };
+        Walk w = { .store = s, .set = set, .wanted = wanted, .skip = offset, .limit = limit, .out = out, .last = *low };
         Ulid from = *low;
         do {
                 w.n = 0;

@@ -181,9 +181,9 @@ static bool ulid_next(Ulid *id) {
         return false;
 }
 
-int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userdata) {
+/* Adds the seqs that are asked for to `l`. */
+static int find(Store *s, const TaskFilter *f, SeqList *l) {
         _cleanup_(stream_set_done) StreamSet set = { 0 };
-        _cleanup_seq_list_ SeqList l = { .driver = s->driver };
         int r = choose(s, f, &set);
         /* No more than this can match. */
         if (r < 0 || (uint64_t) set.total <= f->offset)
@@ -198,18 +198,39 @@ int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userd
                 }
                 if (f->has_start && ulid_cmp(&f->start, &low) > 0)
                         low = f->start;
-                r = store_list_by_id(s, &set, &low, f->offset, f->limit, &l);
+                r = store_list_by_id(s, &set, &low, f->offset, f->limit, l);
         } else if (set.all && !f->has_start)
                 r = store_read(s, f->newest_first ? Q_WALK_SEQ_DOWN : Q_WALK_SEQ,
                                VALUES(v_int(f->has_after ? f->after_seq : f->newest_first ? INT64_MAX : INT64_MIN), v_int(f->limit), v_int((int64_t) f->offset)),
-                               store_row_seq, &l);
+                               store_row_seq, l);
         else {
                 if (f->has_start)
                         r = store_zones_load(s);
                 if (r >= 0)
-                        r = merge(s, f, &set, &l);
+                        r = merge(s, f, &set, l);
         }
-        return r < 0 ? r : store_task_each(s, &l, f->with_parameters, fn, userdata, NULL);
+        return r;
+}
+
+/* In place of rows that cannot be read come those behind them: callers take a short list for the end. */
+int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userdata) {
+        TaskFilter rest = *f;
+        for (;;) {
+                _cleanup_seq_list_ SeqList l = { .driver = s->driver };
+                int r = find(s, &rest, &l);
+                if (r >= 0)
+                        r = store_task_each(s, &l, rest.with_parameters, true, fn, userdata);
+                if (r <= 0 || l.n < rest.limit)
+                        return MIN(r, 0);
+                rest.limit = (unsigned) r;
+                if (rest.order_by_id)
+                        rest.offset += l.n;
+                else {
+                        rest.offset = 0;
+                        rest.has_after = true;
+                        rest.after_seq = l.seqs[l.n - 1];
+                }
+        }
 }
 
 int store_task_count(Store *s, const TaskFilter *f, int64_t *ret) {

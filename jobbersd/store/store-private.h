@@ -149,5 +149,5 @@ void seq_list_free(SeqList *l);
 #define _cleanup_seq_list_ _cleanup_(seq_list_free)
 int store_row_seq(void *userdata, const StoreRow *row);         /* store_row_fn: column 0 into a SeqList */
 /* Reads each and hands it on; no statement is open meanwhile, so fn may use the store as it likes. Rows gone meanwhile are skipped;
- * those that cannot be read are counted, or with NULL logged, and skipped as well. */
-int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata, unsigned *ret_unreadable);
+ * those that cannot be read are skipped as well (with `say` the log tells), and their number is returned. */
+int store_task_each(Store *s, const SeqList *l, bool with_parameters, bool say, store_task_fn fn, void *userdata);

@@ -143,8 +143,8 @@ int store_task_get_seq(Store *s, int64_t seq, bool with_parameters, Task *ret) {
         return task_fetch(s, with_parameters ? Q_TASK_GET_SEQ_FULL : Q_TASK_GET_SEQ, v_int(seq), with_parameters, ret);
 }
 
-int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task_fn fn, void *userdata, unsigned *ret_unreadable) {
-        unsigned unreadable = 0;
+int store_task_each(Store *s, const SeqList *l, bool with_parameters, bool say, store_task_fn fn, void *userdata) {
+        int unreadable = 0;
         for (size_t i = 0; i < l->n; i++) {
                 _cleanup_task_ Task t = { 0 };
                 int r = store_task_get_seq(s, l->seqs[i], with_parameters, &t);
@@ -152,7 +152,7 @@ int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task
                         continue;
                 if (r == -EBADMSG) {
                         unreadable++;
-                        if (!ret_unreadable)
+                        if (say)
                                 log_error("task row %lld cannot be read from the database; skipped", (long long) l->seqs[i]);
                         continue;
                 }
@@ -161,9 +161,7 @@ int store_task_each(Store *s, const SeqList *l, bool with_parameters, store_task
                 if (r < 0)
                         return r;
         }
-        if (ret_unreadable)
-                *ret_unreadable = unreadable;
-        return 0;
+        return unreadable;
 }
 
 /* ── writes ── */
@@ -299,7 +297,12 @@ int store_due(Store *s, usec_t now, unsigned limit, store_task_fn fn, void *user
         if (s->totals[TASK_SCHEDULED] == 0)
                 return 0;
         int r = store_read(s, Q_TASK_DUE, VALUES(v_int((int64_t) now), v_int(limit)), store_row_seq, &l);
-        return r < 0 ? r : store_task_each(s, &l, false, fn, userdata, ret_unreadable);
+        if (r >= 0)
+                r = store_task_each(s, &l, false, false, fn, userdata);
+        if (r < 0)
+                return r;
+        *ret_unreadable = (unsigned) r;
+        return 0;
 }
 
 int store_next_due(Store *s, usec_t after, usec_t *ret) {
@@ -331,7 +334,7 @@ int store_started(Store *s, store_task_fn fn, void *userdata) {
                 if (r < 0)
                         return r;
         }
-        return store_task_each(s, &l, false, fn, userdata, NULL);
+        return MIN(store_task_each(s, &l, false, true, fn, userdata), 0);
 }
 
 /* ── the clock that stored times are meant with ── */

@@ -51,7 +51,7 @@ static int row_zone(void *userdata, const StoreRow *row) {
         const char *id = s->driver->row_text(row, 1, &len);
         Ulid ulid;
         if (!id || len != sizeof ulid.b)
-                return -EBADMSG;
+                return 0;       /* a row that cannot be read: no list has a place for it */
         memcpy(ulid.b, id, sizeof ulid.b);
         return zone_note(s, s->driver->row_int(row, 0), &ulid);
 }

@@ -107,6 +107,7 @@ typedef struct TaskFilter {
         uint64_t offset;
         bool with_parameters;
 } TaskFilter;
+/* Rows that cannot be read are logged and passed over, and neither shorten the list nor count for `limit`. */
 int store_task_list(Store *s, const TaskFilter *f, store_task_fn fn, void *userdata);
 int store_task_count(Store *s, const TaskFilter *f, int64_t *ret);      /* limit, offset and cursor are not looked at */
 

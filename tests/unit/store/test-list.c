@@ -1,4 +1,6 @@
 /* Lists: every combination of filters, orders and cursors against a plain model in memory. */
+#include <sqlite3.h>
+
 #include "fixture.h"
 
 typedef struct Row {
@@ -251,6 +253,45 @@ static void pages_by_id_without_gap(void **state) {
         page_through(*state, true, false);
 }
 
+/* A page holds as many rows as are asked for while there are any: one that cannot be read, wherever it stands, is not the end of a list. */
+static void unreadable_rows(void **state) {
+        Fixture *f = *state;
+        sqlite3 *db;
+        Model m;
+        fill(f->store, &m, 9000, 0, 7);
+        store_close(f->store);
+        f->store = NULL;
+        assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "UPDATE tasks SET stop_reason = 99 WHERE seq % 5 IN (2, 3) OR seq > (SELECT max(seq) - 100 FROM tasks);"
+                                          "UPDATE tasks SET id = CAST(seq AS TEXT) WHERE seq % 50 = 2", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        fixture_open(f);
+        int64_t newest = m.rows[m.n - 1].seq;
+        for (size_t i = 0; i < m.n; i++)
+                m.rows[i].gone = m.rows[i].seq % 5 == 2 || m.rows[i].seq % 5 == 3 || m.rows[i].seq > newest - 100;
+        log_set_level(LOG_CRIT);
+        for (unsigned x = 0; x < 600; x++) {
+                const Row *at = &m.rows[x * 31 % m.n], *after = &m.rows[x * 1117 % m.n];
+                TaskFilter filter = {
+                        .queue = x % 3 ? NULL : "mail", .version = -1, .status = x % 2 ? TASK_SUBMITTED : _TASK_STATUS_MAX,
+                        .order_by_id = x & 4, .has_start = x & 8, .start = at->id, .has_after = x & 16, .after_seq = after->seq,
+                        .after_id = after->id, .limit = 1 + x % 40, .newest_first = !(x & 12) && x & 32,
+                };
+                size_t n = 0;
+                _cleanup_free_ Row **want = calloc(m.n, sizeof *want);
+                assert_non_null(want);
+                for (size_t i = 0; i < m.n; i++)
+                        if (matches(&filter, &m.rows[i]))
+                                want[n++] = &m.rows[i];
+                qsort(want, n, sizeof *want, filter.newest_first ? by_seq_down : by_id);       /* ids ascend here with submission */
+                Got g = { .want = want, .n = MIN(n, (size_t) filter.limit) };
+                assert_int_equal(store_task_list(f->store, &filter, check_row, &g), 0);
+                assert_int_equal(g.at, g.n);
+        }
+        log_set_level(LOG_INFO);
+        free(m.rows);
+}
+
 static int stop_after_two(void *userdata, Task *t) {
         return ++*(int *) userdata == 2 ? -ECANCELED : 0;
 }
@@ -270,7 +311,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(combinations), TEST(combinations_with_any_ids), TEST(many_by_id), TEST(pages_without_gap), TEST(pages_downwards_without_gap),
                 TEST(combinations), TEST(combinations_with_any_ids), TEST(many_by_id), TEST(pages_without_gap), TEST(pages_by_id_without_gap),
-                TEST(callback_ends_list),
+                TEST(unreadable_rows), TEST(callback_ends_list),
         };
         return cmocka_run_group_tests_name("list", tests, NULL, NULL);
 }
