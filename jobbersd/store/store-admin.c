@@ -176,7 +176,7 @@ typedef struct Gone {
         int64_t seq, lane;
         Ulid id;
         TaskStatus status;
-        bool large;
+        bool large, has_id;             /* without one the row is damaged, and goes all the same */
 } Gone;
 
 typedef struct GoneRows {
@@ -203,7 +203,7 @@ static int row_gone(void *userdata, const StoreRow *row) {
         size_t id_len;
         const char *id = d->row_text(row, 1, &id_len);
         int64_t status = d->row_int(row, 3);
-        if (!id || id_len != sizeof(Ulid) || status <= 0 || status >= _TASK_STATUS_MAX)
+        if (status <= 0 || status >= _TASK_STATUS_MAX)
                 return -EBADMSG;
         Gone *g = &l->gone[l->n++];
         *g = (Gone) {
@@ -211,8 +211,10 @@ static int row_gone(void *userdata, const StoreRow *row) {
                 .lane = d->row_int(row, 2),
                 .status = (TaskStatus) status,
                 .large = d->row_int(row, 4) != 0,
+                .has_id = id && id_len == sizeof g->id.b,
         };
-        memcpy(g->id.b, id, sizeof g->id.b);
+        if (g->has_id)
+                memcpy(g->id.b, id, sizeof g->id.b);
         return 0;
 }
 
@@ -245,7 +247,7 @@ static int expire(Store *s, StoreQuery query, usec_t before, unsigned limit, sto
                 r = remove_one(s, &l.gone[i]);
                 if (r < 0)
                         return r;
-                if (fn)
+                if (fn && l.gone[i].has_id)
                         fn(userdata, &l.gone[i].id);
         }
         return (int) l.n;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -32,6 +33,18 @@ static inline void fixture_open(Fixture *f) {
 static inline void fixture_reopen(Fixture *f) {
         store_close(f->store);
         f->store = NULL;
+        fixture_open(f);
+}
+
+/* What no verb would write. */
+static inline void fixture_damage(Fixture *f, const char *sql) {
+        sqlite3 *db;
+        store_close(f->store);
+        f->store = NULL;
+        assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        assert_true(sqlite3_changes(db) > 0);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
         fixture_open(f);
 }
 

@@ -1,6 +1,4 @@
 /* Lists: every combination of filters, orders and cursors against a plain model in memory. */
-#include <sqlite3.h>
-
 #include "fixture.h"
 
 typedef struct Row {
@@ -256,16 +254,10 @@ static void pages_by_id_without_gap(void **state) {
 /* A page holds as many rows as are asked for while there are any: one that cannot be read, wherever it stands, is not the end of a list. */
 static void unreadable_rows(void **state) {
         Fixture *f = *state;
-        sqlite3 *db;
         Model m;
         fill(f->store, &m, 9000, 0, 7);
-        store_close(f->store);
-        f->store = NULL;
-        assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "UPDATE tasks SET stop_reason = 99 WHERE seq % 5 IN (2, 3) OR seq > (SELECT max(seq) - 100 FROM tasks);"
-                                          "UPDATE tasks SET id = CAST(seq AS TEXT) WHERE seq % 50 = 2", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
-        fixture_open(f);
+        fixture_damage(f, "UPDATE tasks SET stop_reason = 99 WHERE seq % 5 IN (2, 3) OR seq > (SELECT max(seq) - 100 FROM tasks);"
+                          "UPDATE tasks SET id = CAST(seq AS TEXT) WHERE seq % 50 = 2");
         int64_t newest = m.rows[m.n - 1].seq;
         for (size_t i = 0; i < m.n; i++)
                 m.rows[i].gone = m.rows[i].seq % 5 == 2 || m.rows[i].seq % 5 == 3 || m.rows[i].seq > newest - 100;

@@ -525,6 +525,19 @@ static void count_gone(void *userdata, const Ulid *id) {
         ++*(size_t *) userdata;
 }
 
+/* A row whose id is none goes when its time has come, like any other. */
+static void retention_of_damaged_rows(void **state) {
+        Fixture *f = *state;
+        for (size_t i = 0; i < 3; i++)
+                task_to(f->store, task_put(f->store, "q", "n", 0, 0), TASK_COMPLETED);
+        assert_int_equal(store_commit(f->store), 0);
+        fixture_damage(f, "UPDATE tasks SET id = x'00', stop_reason = 99 WHERE seq = (SELECT min(seq) FROM tasks)");
+        size_t gone = 0;
+        assert_int_equal(store_expire_final(f->store, UINT64_MAX / 2, 100, count_gone, &gone), 3);
+        assert_int_equal(gone, 2);
+        assert_int_equal(count_of(f->store, "q", _TASK_STATUS_MAX), 0);
+}
+
 static void retention(void **state) {
         Fixture *f = *state;
         int64_t seqs[10];
@@ -577,6 +590,7 @@ int main(void) {
                 TEST(task_round_trip), TEST(same_id_twice), TEST(large_parameters), TEST(move_only_from), TEST(rollback_takes_all_back),
                 TEST(close_rolls_back), TEST(numbers_never_twice), TEST(ready_in_order), TEST(lanes_count), TEST(empty_lanes_go), TEST(due_in_order),
                 TEST(retries_follow_the_clock), TEST(started_ones), TEST(attempts), TEST(queues_and_roles), TEST(starts), TEST(definitions), TEST(retention),
+                TEST(retention_of_damaged_rows),
         };
         return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
