@@ -106,7 +106,7 @@ static Definition *lane_definition(Engine *e, Lane *lane) {
         Definition *d = definition_set_get(e->definitions, lane->kind->name, lane->kind->version);
         lane->definition = d ? definition_ref(d) : NULL;
         lane->may_come = !d && definition_set_may_define(e->definitions, lane->kind->name);
-        if (lane->may_come && lane->count > 0)
+        if (lane->may_come && lane_any(lane))
                 log_warning("tasks \"%s\" version %u wait: their definition is not loaded, probably because its file has errors; "
                             "run: jobbersctl verify",
                             lane->kind->name, lane->kind->version);
@@ -151,7 +151,7 @@ static int queue_best(Engine *e, Queue *q, usec_t now, Lane **ret_lane, Head *re
                 Lane *lane = CONTAINER_OF(l, Lane, link);
                 const Head *h;
 
-                if (lane->count == 0 || !lane_allows(e, lane, now))
+                if (!lane_any(lane) || !lane_allows(e, lane, now))
                         continue;
                 int r = lane_first(lane, e->store, q->config.name, &h);
                 if (r < 0)
@@ -206,7 +206,19 @@ static int window_note(Engine *e, Run *run, usec_t now) {
         return r < 0 ? r : 0;
 }
 
-/* The task is where the lane says; a broken record must not stop those behind it. */
+/* The task is not where the lane says, or a broken record, which must not stop those behind it: it goes on waiting, and is said once. */
+static int skip(Engine *e, Queue *q, Lane *lane, const Head *head, int error) {
+        Head h = *head;
+
+        log_full(LOG_ERR, error, "queue %s: the next task (row %lld) is missing, is not \"submitted\", or cannot be read from the "
+                 "database; skipped", q->config.name, (long long) h.seq);
+        if (error < 0 && error != -ENOENT)
+                return engine_spoil(e, lane_pass(lane, &h));
+        lane_remove(lane, &h);
+        queue_waiting(e, q, -1);
+        return 0;
+}
+
 static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t now) {
         _cleanup_task_ Task t = {};
         int r;
@@ -214,13 +226,8 @@ static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t n
         r = store_task_get_seq(e->store, head->seq, true, &t);
         if (r == -ENOMEM)
                 return engine_spoil(e, r);
-        if (r < 0 || t.status != TASK_SUBMITTED) {
-                log_full(LOG_ERR, r, "queue %s: the next task (row %lld) is missing, is not \"submitted\", or cannot be read from the "
-                         "database; skipped", q->config.name, (long long) head->seq);
-                lane_remove(lane, head);
-                queue_waiting(e, q, -1);
-                return 0;
-        }
+        if (r < 0 || t.status != TASK_SUBMITTED)
+                return skip(e, q, lane, head, r);
         r = definition_keep(e, lane->definition);
         if (r < 0)
                 return engine_spoil(e, r);
@@ -257,12 +264,12 @@ static int drop_unknown(Engine *e, Queue *q, Lane *lane) {
                 if (!h)
                         return 0;
                 r = store_task_get_seq(e->store, h->seq, false, &t);
+                if (r < 0 && r != -ENOENT && r != -EBADMSG)
+                        return engine_spoil(e, r);
                 if (r < 0 || t.status != TASK_SUBMITTED) {
-                        if (r < 0 && r != -ENOENT)
-                                return engine_spoil(e, r);
-                        Head gone = *h;
-                        lane_remove(lane, &gone);
-                        queue_waiting(e, q, -1);
+                        r = skip(e, q, lane, h, r);
+                        if (r < 0)
+                                return r;
                         continue;
                 }
                 free(t.last_error);
@@ -281,7 +288,7 @@ static int queue_drop_unknown(Engine *e, Queue *q) {
                 return 0;
         LIST_FOREACH(l, &q->lanes) {
                 Lane *lane = CONTAINER_OF(l, Lane, link);
-                if (lane->count == 0 || lane_definition(e, lane) || lane->may_come)
+                if (!lane_any(lane) || lane_definition(e, lane) || lane->may_come)
                         continue;
                 int r = drop_unknown(e, q, lane);
                 if (r < 0)

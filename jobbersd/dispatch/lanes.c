@@ -1,5 +1,5 @@
-/* lanes.c: see lanes.h. The one invariant: heads[0..n) are the first n waiting tasks of the lane. Whatever would come after the last
- * of them is only counted, unless the window holds all there are and has a place left. */
+/* lanes.c: see lanes.h. The one invariant: heads[0..n) are the first n waiting tasks of the lane, but for those that were passed over.
+ * Whatever would come after the last of them is only counted, unless the window holds all there are and has a place left. */
 #include "dispatch/lanes.h"
 
 int head_cmp(const Head *a, const Head *b) {
@@ -24,6 +24,7 @@ void lane_free(Lane *l) {
                 return;
         link_remove(&l->link);
         definition_unref(l->definition);
+        free(l->passed);
         free(l);
 }
 
@@ -46,7 +47,7 @@ static unsigned lane_place(const Lane *l, const Head *h) {
 }
 
 void lane_insert(Lane *l, const Head *h) {
-        bool whole = (int64_t) l->n == l->count;
+        bool whole = (int64_t) (l->n + l->n_passed) == l->count;
         l->count++;
 
         unsigned at = lane_place(l, h);
@@ -59,35 +60,62 @@ void lane_insert(Lane *l, const Head *h) {
         l->n++;
 }
 
-void lane_remove(Lane *l, const Head *h) {
-        if (l->count > 0)
-                l->count--;
+static void window_remove(Lane *l, const Head *h) {
         unsigned at = lane_place(l, h);
         if (at < l->n && l->heads[at].seq == h->seq) {
                 l->n--;
                 memmove(&l->heads[at], &l->heads[at + 1], (l->n - at) * sizeof *l->heads);
         }
-        if ((int64_t) l->n > l->count)
-                l->count = l->n;
+}
+
+static bool is_passed(const Lane *l, int64_t seq, unsigned *ret_at) {
+        for (unsigned i = 0; i < l->n_passed; i++)
+                if (l->passed[i] == seq) {
+                        *ret_at = i;
+                        return true;
+                }
+        return false;
+}
+
+void lane_remove(Lane *l, const Head *h) {
+        unsigned at;
+
+        if (l->count > 0)
+                l->count--;
+        window_remove(l, h);
+        if (is_passed(l, h->seq, &at))
+                l->passed[at] = l->passed[--l->n_passed];
+        l->count = MAX(l->count, (int64_t) (l->n + l->n_passed));
+}
+
+int lane_pass(Lane *l, const Head *h) {
+        int64_t *passed = reallocarray(l->passed, l->n_passed + 1, sizeof *passed);
+        if (!passed)
+                return -ENOMEM;
+        l->passed = passed;
+        l->passed[l->n_passed++] = h->seq;
+        window_remove(l, h);
+        return 0;
 }
 
 static int lane_take(void *userdata, int64_t seq, int priority, int64_t position) {
         Lane *l = userdata;
-        if (l->n < LANE_WINDOW)
+        unsigned at;
+        if (l->n < LANE_WINDOW && !is_passed(l, seq, &at))
                 l->heads[l->n++] = (Head) { .seq = seq, .priority = priority, .position = position };
         return 0;
 }
 
 int lane_first(Lane *l, Store *store, const char *queue, const Head **ret) {
         *ret = NULL;
-        if (l->n == 0 && l->count > 0) {
-                int r = store_ready(store, queue, l->kind->name, l->kind->version, INT32_MAX, -1, LANE_WINDOW, lane_take, l);
+        if (l->n == 0 && lane_any(l)) {
+                int r = store_ready(store, queue, l->kind->name, l->kind->version, INT32_MAX, -1, LANE_WINDOW + l->n_passed, lane_take, l);
                 if (r < 0) {
                         l->n = 0;
                         return r;
                 }
                 if (l->n < LANE_WINDOW)
-                        l->count = l->n;        /* that was all of them */
+                        l->count = l->n + l->n_passed;  /* that was all of them */
         }
         if (l->n > 0)
                 *ret = &l->heads[0];

@@ -26,9 +26,11 @@ typedef struct Head {
 typedef struct Lane {
         Link link;                      /* Queue.lanes */
         Kind *kind;
-        int64_t count;                  /* waiting tasks in all */
+        int64_t count;                  /* waiting tasks in all, those that were passed over too */
         unsigned n;                     /* of them in the window: always the first n in order */
         Head heads[LANE_WINDOW];
+        int64_t *passed;                /* seqs of tasks that cannot be read: they wait, and nothing more is done about them */
+        unsigned n_passed;
         usec_t hold_until;              /* boot; launches were refused for a passing reason */
         /* the definition as of a generation of the set; NULL: unknown */
         Definition *definition;
@@ -41,8 +43,12 @@ int head_cmp(const Head *a, const Head *b);
 
 Lane *lane_new(Kind *kind);
 void lane_free(Lane *l);                                /* unlinks; NULL is fine */
-void lane_empty(Lane *l);                               /* forgets all tasks (before a rebuild) */
+void lane_empty(Lane *l);                               /* forgets all tasks (before a rebuild), but not which were passed over */
 void lane_insert(Lane *l, const Head *h);
 void lane_remove(Lane *l, const Head *h);
+int lane_pass(Lane *l, const Head *h);                  /* lane_first does not come to it any more; -ENOMEM */
+static inline bool lane_any(const Lane *l) {            /* is there one that was not passed over? */
+        return l->count > (int64_t) l->n_passed;
+}
 /* The first waiting task, read from the store when the window is empty. 0 and *ret = NULL when nothing waits; -errno from the store. */
 int lane_first(Lane *l, Store *store, const char *queue, const Head **ret);

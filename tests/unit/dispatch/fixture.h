@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/fd.h"
 #include "dispatch/internal.h"
@@ -85,6 +86,17 @@ static inline void engine_stop(Fixture *f) {
         f->launch = NULL;
         f->store = NULL;
         f->event = NULL;
+}
+
+/* A daemon that starts with a database in which is what no verb would write. */
+static inline void damage(Fixture *f, const char *sql) {
+        sqlite3 *db;
+        engine_stop(f);
+        assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        assert_true(sqlite3_changes(db) > 0);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        engine_start(f, true);
 }
 
 /* Takes what the daemon said to the launcher. true: there was something. */

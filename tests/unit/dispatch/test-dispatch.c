@@ -178,6 +178,46 @@ static void unknown_definitions(void **state) {
         assert_int_equal(status_of(f, &broken), TASK_STARTED);
 }
 
+/* Rows that cannot be read, more of them than a lane's window holds: those behind them are dropped, or started, all the same. */
+static void unreadable_rows(void **state) {
+        Fixture *f = *state;
+        Ulid dropped, started, late;
+        char path[128];
+
+        engine_drain(f->engine, true);
+        for (unsigned i = 0; i < LANE_WINDOW + 8; i++) {
+                (void) submit(f, "one", NULL);
+                (void) submit(f, "many", NULL);
+        }
+        dropped = submit(f, "one", NULL);
+        started = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        snprintf(path, sizeof path, "%s/one.task", f->tasks_dir);
+        assert_int_equal(unlink(path), 0);
+        damage(f, "UPDATE tasks SET stop_reason = 99 WHERE seq < (SELECT max(seq) - 1 FROM tasks)");
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &dropped), TASK_DROPPED);
+        assert_int_equal(status_of(f, &started), TASK_STARTED);
+        late = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        assert_int_equal(status_of(f, &late), TASK_STARTED);
+
+        /* They still wait, each known for what it is; also after a rollback, which makes the lanes anew. */
+        for (unsigned round = 0; round < 2; round++) {
+                Queue *q = queue_find(f->engine, "default");
+                assert_int_equal(q->waiting, 2 * (LANE_WINDOW + 8));
+                LIST_FOREACH(l, &q->lanes) {
+                        Lane *lane = CONTAINER_OF(l, Lane, link);
+                        assert_int_equal(lane->count, LANE_WINDOW + 8);
+                        assert_int_equal(lane->n_passed, LANE_WINDOW + 8);
+                }
+                (void) engine_spoil(f->engine, -ENOSPC);
+                assert_int_equal(run(f), 0);
+                clock_shift(2 * USEC_PER_SEC, 2 * USEC_PER_SEC);
+                assert_int_equal(run(f), 0);
+        }
+}
+
 /* A launch refused for a passing reason is tried again, at no cost, and not at once. */
 static void refused_for_now(void **state) {
         Fixture *f = *state;
@@ -304,7 +344,7 @@ static void restored(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(slots), TEST(queue_limit_live), TEST(definition_limit), TEST(priorities), TEST(round_robin), TEST(paused_and_unserved),
-                TEST(rate), TEST(unknown_definitions), TEST(refused_for_now), TEST(refused_for_good), TEST(delete_queue), TEST(roles), TEST(restored),
+                TEST(rate), TEST(unknown_definitions), TEST(unreadable_rows), TEST(refused_for_now), TEST(refused_for_good), TEST(delete_queue), TEST(roles), TEST(restored),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
