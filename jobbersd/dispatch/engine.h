@@ -57,7 +57,8 @@ typedef struct Submission {
 
 /* Errors of the verbs below carry one sentence for the client in *ret_sentence (static or freed by engine: copy it now):
  * -ENOENT unknown task id; -EINVAL unknown task name, version or queue, or wrong parameters (400); -EEXIST same id, another body (409);
- * -EPERM not possible in this state (409); -E2BIG parameters too large (413); -ENOSPC state cannot be written (507). */
+ * -EPERM not possible in this state (409); -E2BIG parameters too large (413); -ENOSPC state cannot be written (507); -EBADMSG this task's
+ * record is damaged (503), which is about no other task. */
 /* 0 submitted, 1 the same id with the same body was there already; *ret is the task either way (task_done). */
 int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_sentence);
 /* Only checks: what engine_submit would answer, without staging anything (for all-or-nothing lists). */
@@ -73,7 +74,8 @@ const QueueConfig *engine_queue_get(Engine *e, const char *name);               
 int engine_queue_put(Engine *e, const QueueConfig *q, const char **ret_sentence);       /* create or change, in force at once */
 /* Cancels some of the tasks that wait in it: 1 when there may be more, for another turn. */
 int engine_queue_empty(Engine *e, const char *name, const char **ret_sentence);
-int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence);    /* -EBUSY: holds unfinished tasks */
+/* -EBUSY: holds unfinished tasks; with force, such as cannot be cancelled, their records being damaged (the others are cancelled). */
+int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence);
 typedef struct QueueStatus {
         const QueueConfig *config;
         int64_t waiting, scheduled_unused;

@@ -262,25 +262,39 @@ static int queue_ids(Engine *e, const char *queue, TaskStatus status, unsigned l
         return store_task_list(e->store, &f, take_id, l);
 }
 
-static int queue_cancel_all(Engine *e, const char *queue) {
+/* From the counts, which know of tasks that cannot be read as well. */
+static int queue_count(Engine *e, const char *queue, unsigned statuses, int64_t *ret) {
+        TaskFilter f = { .queue = queue, .version = -1, .status = _TASK_STATUS_MAX, .statuses = statuses };
+        return store_task_count(e->store, &f, ret);
+}
+
+/* *ret_damaged: how many are left because their records cannot be read. */
+static int queue_cancel_all(Engine *e, const char *queue, int64_t *ret_damaged) {
         static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
         _cleanup_free_ Ids *l = calloc(1, sizeof *l);
 
+        *ret_damaged = 0;
         if (!l)
                 return -ENOMEM;
         for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
+                int64_t left;
+                int r = queue_count(e, queue, 1U << unfinished[i], &left);
+                if (r < 0)
+                        return r;
                 l->last_seq = 0;
                 do {
-                        int r = queue_ids(e, queue, unfinished[i], CANCEL_AT_ONCE, l);
+                        r = queue_ids(e, queue, unfinished[i], CANCEL_AT_ONCE, l);
                         for (unsigned k = 0; r >= 0 && k < l->n; k++) {
                                 _cleanup_task_ Task cancelled = {};
                                 r = engine_cancel(e, &l->ids[k], &cancelled, NULL);
-                                if (r == -EPERM || r == -ENOENT)
+                                left -= r != -EBADMSG;
+                                if (r == -EPERM || r == -ENOENT || r == -EBADMSG)
                                         r = 0;
                         }
                         if (r < 0)
                                 return r;
                 } while (l->n == CANCEL_AT_ONCE);
+                *ret_damaged += left;
         }
         return 0;
 }
@@ -295,33 +309,28 @@ int engine_queue_empty(Engine *e, const char *name, const char **ret_sentence) {
         if (!l)
                 return -ENOMEM;
         for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+                unsigned n = 0;
                 l->last_seq = 0;
                 r = queue_ids(e, name, waiting[i], CANCEL_AT_ONCE, l);
                 for (unsigned k = 0; r >= 0 && k < l->n; k++) {
                         _cleanup_task_ Task cancelled = {};
                         r = engine_cancel(e, &l->ids[k], &cancelled, NULL);
+                        n += r >= 0;
+                        if (r == -EBADMSG)
+                                r = 0;
                 }
                 if (r < 0)
                         return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be cancelled", name);
-                if (l->n > 0)
+                if (n > 0)
                         return 1;
         }
         return 0;
 }
 
 static int queue_unfinished(Engine *e, const char *queue) {
-        static const TaskStatus unfinished[] = { TASK_SUBMITTED, TASK_SCHEDULED, TASK_STARTED };
-        _cleanup_free_ Ids *l = calloc(1, sizeof *l);
-
-        if (!l)
-                return -ENOMEM;
-        for (size_t i = 0; i < ARRAY_SIZE(unfinished); i++) {
-                l->last_seq = 0;
-                int r = queue_ids(e, queue, unfinished[i], 1, l);
-                if (r < 0 || l->n > 0)
-                        return r < 0 ? r : 1;
-        }
-        return 0;
+        int64_t n;
+        int r = queue_count(e, queue, 1U << TASK_SUBMITTED | 1U << TASK_SCHEDULED | 1U << TASK_STARTED, &n);
+        return r < 0 ? r : n > 0;
 }
 
 int engine_queue_remove(Engine *e, const char *name, bool force, const char **ret_sentence) {
@@ -341,8 +350,13 @@ int engine_queue_remove(Engine *e, const char *name, bool force, const char **re
                 return engine_refuse(e, ret_sentence, -EBUSY,
                                      "queue \"%s\" holds unfinished tasks: wait for them, or delete it with ?force=true, which cancels them",
                                      name);
-        if (force && (r = queue_cancel_all(e, name)) < 0)
+        int64_t damaged = 0;
+        if (force && (r = queue_cancel_all(e, name, &damaged)) < 0)
                 return engine_refuse(e, ret_sentence, engine_spoil(e, r), "the tasks of queue \"%s\" could not be cancelled", name);
+        if (damaged > 0)        /* who mends the database later would have a task run that was said to be cancelled */
+                return engine_refuse(e, ret_sentence, -EBUSY,
+                                     "queue \"%s\" is kept: it holds %lld unfinished tasks whose records in the database are damaged, so that they "
+                                     "cannot be cancelled; its other tasks are", name, (long long) damaged);
         r = store_queue_remove(e->store, name);
         if (r >= 0)
                 r = roles_forget_queue(e, name);

@@ -10,9 +10,11 @@ static int refuse_write(Engine *e, const char **ret_sentence, int error) {
                              e->settings->state_dir);
 }
 
-/* A record that cannot be read costs this one request. */
+/* A record that cannot be read (-EBADMSG) costs this one task; anything else is about the database or the daemon. */
 static int refuse_read(Engine *e, const char **ret_sentence, int error) {
-        return engine_refuse(e, ret_sentence, -EIO, "the task cannot be read from the database: %s", strerror(-error));
+        if (error == -EBADMSG)
+                return engine_refuse(e, ret_sentence, error, "the record of this task in the database is damaged and cannot be read");
+        return engine_refuse(e, ret_sentence, error == -ENOMEM ? error : -EIO, "the task cannot be read from the database: %s", strerror(-error));
 }
 
 static int refuse_unknown_id(Engine *e, const char **ret_sentence, const Ulid *id) {
@@ -207,6 +209,8 @@ static int cancel_check(Engine *e, const Ulid *id, Task *t, const char **ret_sen
         char s[ULID_STR_MAX];
 
         int r = store_task_get(e->store, id, true, t);
+        if (r == -EBADMSG)              /* a task that has lost its parameters can still be cancelled */
+                r = store_task_get(e->store, id, false, t);
         if (r == -ENOENT)
                 return refuse_unknown_id(e, ret_sentence, id);
         if (r < 0)

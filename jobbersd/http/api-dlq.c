@@ -179,9 +179,9 @@ static int resubmit_named(Again *a, const char *text) {
                 return 0;
         }
         int e = store_task_get(a->request->store, &id, false, &t);
-        if (e < 0 && e != -ENOENT)
+        if (e < 0 && e != -ENOENT && e != -EBADMSG)
                 return e;
-        if (e == -ENOENT || t.dead_at == 0) {
+        if (e == -ENOENT || (e >= 0 && t.dead_at == 0)) {
                 refuse_one(a, ulid_format(&id, s), "not_found", NULL);
                 return 0;
         }
@@ -266,8 +266,8 @@ static int remove_one(Request *r, Removal *m, const char *text) {
         if (ulid_parse(text, &id) < 0)
                 return 0;
         int e = engine_bury_remove(r->engine, &id);
-        if (e < 0)
-                return e == -ENOENT ? 0 : e;
+        if (e < 0)              /* what is damaged stays; the ids that are answered are those that went */
+                return e == -ENOENT || e == -EBADMSG ? 0 : e;
         m->n++;
         json_put_next(&m->ids);
         json_put_string(&m->ids, ulid_format(&id, s));
