@@ -85,12 +85,12 @@ static int recover_task(Engine *e, Task *t) {
         if (!known) {
                 /* Nobody knows when it started, so maybe in this boot: looked for like any other, since it may live. */
                 LogTask about = { .id = &run->task.id, .attempt = run->task.attempts, .name = run->task.name, .queue = run->task.queue };
-                log_task(&about, LOG_WARNING, 0, "is \"started\" but the database has no record of its attempt; looking for it");
+                log_task(&about, LOG_WARNING, 0, "is \"started\" but the database has no record of its attempt that can be read; looking for it");
                 attempt = (Attempt) { .task_seq = run->task.seq, .attempt = run->task.attempts, .started_at = run->task.started_at,
                                       .outcome = TASK_STARTED, .exit_status = -1 };
                 snprintf(attempt.boot_id, sizeof attempt.boot_id, "%s", clock_boot_id());
                 r = store_attempt_add(e->store, &attempt);
-                if (r < 0)
+                if (r < 0 && r != -EEXIST)      /* a damaged one is there: its end will be written over it */
                         return r;
         }
         run->attempt = attempt;

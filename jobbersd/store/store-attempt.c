@@ -1,6 +1,7 @@
 /* store-attempt.c: attempts of tasks, and the definitions they started with. */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "store/store-private.h"
 
@@ -62,8 +63,11 @@ static int row_attempt(void *userdata, const StoreRow *row) {
         }
         const char *boot_id = d->row_text(row, 2, NULL), *scope = d->row_text(row, 4, NULL);
         int64_t reason = d->row_int(row, 7), outcome = d->row_int(row, 10);
-        if (!boot_id || !scope || reason < 0 || reason >= _END_REASON_MAX || outcome < 0 || outcome >= _TASK_STATUS_MAX)
-                return -EBADMSG;
+        if (!boot_id || !scope || reason < 0 || reason >= _END_REASON_MAX || outcome < 0 || outcome >= _TASK_STATUS_MAX) {
+                log_error("attempt %lld of task row %lld cannot be read from the database; skipped", (long long) d->row_int(row, 0),
+                          (long long) l->task_seq);
+                return 0;
+        }
         Attempt *a = &l->attempts[l->n++];
         *a = (Attempt) {
                 .task_seq = l->task_seq,

@@ -61,7 +61,7 @@ int store_attempt_add(Store *s, const Attempt *a);
 int store_attempt_end(Store *s, const Attempt *a);                      /* all facts of the end */
 int store_attempt_remove(Store *s, int64_t task_seq, unsigned attempt); /* a start that came to nothing */
 typedef int (*store_attempt_fn)(void *userdata, const Attempt *a);
-int store_attempt_list(Store *s, int64_t task_seq, store_attempt_fn fn, void *userdata);        /* ascending */
+int store_attempt_list(Store *s, int64_t task_seq, store_attempt_fn fn, void *userdata);        /* ascending; damaged ones skipped */
 
 /* ── what the dispatcher needs ── */
 /* Counts of submitted tasks per queue and definition, once at start. */

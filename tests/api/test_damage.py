@@ -127,6 +127,17 @@ def test_dead_letter_queue(d):
     still_there(d)
 
 
+def test_attempts(d):
+    """A task is shown with those of its attempts that can be read."""
+    task_id = d.run('bad')['id']
+    d.post(f'/task/{task_id}/resubmit', {})
+    d.wait_final(task_id)
+    damage(d, ('UPDATE attempts SET outcome = 99 WHERE attempt = 1',))
+    assert [a['attempt'] for a in d.status(task_id)['attempts']] == [2]
+    assert [a['attempt'] for t in d.get('/task-list')['tasks'] for a in t['attempts']] == [2]
+    assert [a['attempt'] for a in d.get(f'/dead-letter-queue/{task_id}/history')['history']] == [2]
+
+
 def test_waits_for_a_definition_that_is_gone(d):
     """It cannot be dropped, and the daemon must neither end over it nor speak of it all the time."""
     d.define('gone', 'exit 0')

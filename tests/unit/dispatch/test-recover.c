@@ -148,6 +148,28 @@ static void attempt_without_a_row(void **state) {
         assert_string_equal(lost.last_error, "its supervisor was killed and left no exit record");
 }
 
+/* The same where the record is there and cannot be read; the outcome mends it. */
+static int see_end(void *userdata, const Attempt *a) {
+        *(EndReason *) userdata = a->end_reason;
+        return 0;
+}
+
+static void damaged_attempt(void **state) {
+        Fixture *f = *state;
+        Ulid id = submit(f, "many", NULL);
+        assert_int_equal(run(f), 0);
+        ExitRecord r = exited(0);
+        attempt_finish(f, seen_of(f, &id), &r);
+        damage(f, "UPDATE attempts SET end_reason = 99");
+        assert_int_equal(run(f), 0);
+        _cleanup_task_ Task t = {};
+        task_of(f, &id, &t);
+        assert_int_equal(t.status, TASK_COMPLETED);
+        EndReason end = END_NONE;
+        assert_int_equal(store_attempt_list(f->store, t.seq, see_end, &end), 0);
+        assert_int_equal(end, END_EXIT);
+}
+
 /* ── shutdown ── */
 
 static void is_down(void *userdata) {
@@ -427,7 +449,7 @@ static void full_disk(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(damaged_evidence), TEST(attempt_without_a_row), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
+                TEST(rebooted), TEST(same_boot), TEST(supervisor_lost), TEST(damaged_evidence), TEST(attempt_without_a_row), TEST(damaged_attempt), TEST(cancel_survives), TEST(shutdown_policies), TEST(shutdown_hurry),
                 TEST(shutdown_idle), TEST(unknown_commit), TEST(unknown_commit_of_a_busy_daemon), cmocka_unit_test(full_disk),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
