@@ -41,7 +41,7 @@ enum { ORDER_SUBMITTED, ORDER_ID, ORDER_NEWEST };
         { "task_name", FIELD_NAME, 0, offsetof(ListQuery, task_name) },                                                           \
         { "task_version", FIELD_INTEGER, 0, offsetof(ListQuery, task_version), 0, UINT32_MAX },                                   \
         { "cursor", FIELD_STRING, 0, offsetof(ListQuery, cursor), .help = "The `next` of the page before" },                     \
-        { "offset", FIELD_INTEGER, 0, offsetof(ListQuery, offset), 0, INT64_MAX, "0" },                                           \
+        { "offset", FIELD_INTEGER, 0, offsetof(ListQuery, offset), 0, INT64_MAX, "0", .help = "Ignored with cursor" },            \
         { "start", FIELD_ULID, 0, offsetof(ListQuery, start), .help = "Only ids from this one on" },                              \
         { "order_by", FIELD_ENUM, 0, offsetof(ListQuery, order_by), .fallback = "\"submitted_at\"", .values = ORDERS },           \
         { "status", FIELD_ENUM, 0, offsetof(ListQuery, status), .values = TASK_STATUS_NAMES }
@@ -132,7 +132,7 @@ static int list(Request *r, const Schema *schema, TaskStatus only, bool dead, bo
                 .has_start = schema_given(schema, q, "start"),
                 .start = q->start,
                 .limit = (unsigned) q->limit,
-                .offset = (uint64_t) q->offset,
+                .offset = q->cursor ? 0 : (uint64_t) q->offset,        /* who gives back a cursor has passed the offset already */
                 .with_parameters = true,
         };
 

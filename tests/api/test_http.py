@@ -541,6 +541,8 @@ def test_pages_have_no_gap_and_no_repeat(daemon):
     assert len(page['tasks']) == 250 and 'next' not in page          # exactly full is the last one
     assert [t['id'] for t in daemon.get('/task-list', queue='default', limit=5, offset=10)['tasks']] == mine[10:15]
     assert daemon.get('/task-list', queue='default', start=mine[100], order_by='task_id', limit=1)['tasks'][0]['id'] == mine[100]
+    # a client that keeps its query and adds the cursor does not skip the offset on every page
+    assert all_ids(daemon, queue='default', limit=7, offset=100) == mine[100:]
     newest = daemon.get('/task-list?status=submitted&queue=default&limit=3&offset=1&order_by=-submitted_at')['tasks']
     assert [t['id'] for t in newest] == mine[:-5:-1][1:]
     refused = daemon.get('/task-list', status=422, order_by='-submitted_at', start=mine[0])
