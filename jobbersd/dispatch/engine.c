@@ -19,6 +19,11 @@ int engine_spoil(Engine *e, int error) {
         return error;
 }
 
+void engine_undo(Engine *e, int error) {
+        if (store_staged(e->store))
+                (void) engine_spoil(e, error == -ENOSPC ? error : -ENOMEM);
+}
+
 int engine_refuse(Engine *e, const char **ret_sentence, int error, const char *format, ...) {
         _cleanup_str_ Str s = {};
         char line[1024];

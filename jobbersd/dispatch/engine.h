@@ -63,6 +63,8 @@ typedef struct Submission {
 int engine_submit(Engine *e, const Submission *s, Task *ret, const char **ret_sentence);
 /* Only checks: what engine_submit would answer, without staging anything (for all-or-nothing lists). */
 int engine_submit_check(Engine *e, const Submission *s, const char **ret_sentence);
+/* Nothing of this turn is committed: a verb that was part of a whole came to nothing, with this error. */
+void engine_undo(Engine *e, int error);
 int engine_cancel(Engine *e, const Ulid *id, Task *ret, const char **ret_sentence);     /* 0 also when it is being cancelled already */
 int engine_cancel_check(Engine *e, const Ulid *id, const char **ret_sentence);         /* what they would answer, without staging anything */
 int engine_resubmit_check(Engine *e, const Ulid *id, const char **ret_sentence);

@@ -211,8 +211,11 @@ int api_submit_tasks(Request *r, Reply *ret) {
                 _cleanup_task_ Task t = {};
                 Submission s = submission_of(&b[i], 0);
                 e = engine_submit(r->engine, &s, &t, &sentence);
-                if (e < 0)              /* the store failed: the engine rolls the whole turn back */
+                if (e < 0) {            /* for want of memory or space: not even the first ones are to be kept */
+                        if (i > 0)
+                                engine_undo(r->engine, e);
                         return refuse_item(ret, i, e, sentence);
+                }
                 json_put_next(&ret->text);
                 task_put_summary(&ret->text, &t);
         }
