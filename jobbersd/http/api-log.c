@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/api.h"
 #include "http/log-file.h"
 #include "http/log-journal.h"
@@ -120,10 +121,10 @@ static void on_final(EngineWatch *w) {
         request_wake(CONTAINER_OF(w, LogStream, watch)->request);
 }
 
-static bool is_final(LogStream *s) {
+static int is_final(LogStream *s) {
         _cleanup_task_ Task t = {};
         int r = store_task_get(s->store, &s->id, false, &t);
-        return r < 0 || task_status_is_final(t.status);
+        return r == -ENOENT ? 1 : r < 0 ? r : task_status_is_final(t.status);
 }
 
 static void arm(LogStream *s) {
@@ -139,12 +140,19 @@ static void arm(LogStream *s) {
         }
 }
 
+/* What is missing must not look like what was never printed. */
+static ssize_t cannot_read(LogStream *s, const char *what, int error) {
+        char id[ULID_STR_MAX];
+        log_warning_errno(error, "the log of task %s cannot be read from %s", ulid_format(&s->id, id), what);
+        return STREAM_CUT;
+}
+
 static ssize_t read_file(LogStream *s, char *buf, size_t max, bool over) {
         ssize_t n;
 
         do {
                 if (tell(s, false) < 0)
-                        return -1;
+                        return STREAM_CUT;
                 if (s->say.len > 0)
                         return take_said(s, buf, max);
         } while ((n = log_file_read(&s->file, buf, max)) == -EAGAIN);
@@ -152,8 +160,10 @@ static ssize_t read_file(LogStream *s, char *buf, size_t max, bool over) {
                 s->mid_line = buf[n - 1] != '\n';
                 return n;
         }
+        if (n < 0)
+                return cannot_read(s, s->file.path, (int) n);
         if (tell(s, true) < 0)
-                return -1;
+                return STREAM_CUT;
         if (s->say.len > 0)
                 return take_said(s, buf, max);
         return over ? -1 : 0;
@@ -198,7 +208,7 @@ static int tell_end(void *userdata, const Attempt *a) {
 static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
         for (;;) {
                 if (store_attempt_list(s->store, s->seq, find_next, s) < 0)
-                        return -1;
+                        return STREAM_CUT;
                 if (s->say.len > 0)
                         return take_said(s, buf, max);
                 if (!s->reading)
@@ -206,8 +216,9 @@ static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
                 bool follow = !over && !s->reading_over;
                 if (s->journal.fd >= 0 && s->journal.follow && !follow)
                         log_journal_close(&s->journal, s->request->event);
-                if (s->journal.fd < 0 && log_journal_open(&s->journal, &s->id, s->reading, s->name, follow) < 0)
-                        return -1;
+                int r = s->journal.fd < 0 ? log_journal_open(&s->journal, &s->id, s->reading, s->name, follow) : 0;
+                if (r < 0)
+                        return cannot_read(s, "the journal with journalctl", r);
                 (void) log_journal_watch(&s->journal, s->request->event, on_journal, s);
                 ssize_t n = log_journal_read(&s->journal, buf, max);
                 if (n > 0)
@@ -220,7 +231,7 @@ static ssize_t read_journal(LogStream *s, char *buf, size_t max, bool over) {
                 if (!s->reading_over)
                         return -1;
                 if (store_attempt_list(s->store, s->seq, tell_end, s) < 0)
-                        return -1;
+                        return STREAM_CUT;
                 s->reading = 0;
         }
 }
@@ -252,11 +263,14 @@ static ssize_t log_read(Stream *stream, char *buf, size_t max) {
         if (s->say.len > 0)
                 return take_said(s, buf, max);
         /* Asked before anything is read: what a final task has printed is all there. */
-        bool complete = !s->follow || is_final(s), over = complete || s->request->waited_out;
+        int complete = s->follow ? is_final(s) : 1;
+        if (complete < 0)
+                return STREAM_CUT;
+        bool over = complete || s->request->waited_out;
         if (!over)
                 arm(s);
         ssize_t n = s->in_journal ? read_journal(s, buf, max, over) : read_file(s, buf, max, over);
-        return n >= 0 || !over ? n : complete ? finish(s, buf, max) : break_off(s, buf, max);
+        return n >= 0 || n == STREAM_CUT ? n : complete ? finish(s, buf, max) : break_off(s, buf, max);
 }
 
 static void log_free(Stream *stream) {

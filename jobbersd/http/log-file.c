@@ -80,8 +80,9 @@ static bool pass_mark(LogFile *f) {
 
 ssize_t log_file_read(LogFile *f, char *buf, size_t max) {
         for (int i = 0; i < 2; i++) {
-                if (f->fd < 0 && open_file(f) < 0)
-                        return 0;
+                int r = f->fd < 0 ? open_file(f) : 0;
+                if (r < 0)
+                        return r == -ENOENT ? 0 : r;
                 if (f->line_start && pass_mark(f))
                         return -EAGAIN;
                 ssize_t n = pread(f->fd, buf, max, (off_t) f->at);
@@ -91,7 +92,9 @@ ssize_t log_file_read(LogFile *f, char *buf, size_t max) {
                         advance(f, (size_t) n);
                         return n;
                 }
-                if (n < 0 || !is_replaced(f))
+                if (n < 0)
+                        return errno == EAGAIN ? 0 : -errno;
+                if (!is_replaced(f))
                         return 0;
                 f->fd = fd_close(f->fd);
         }

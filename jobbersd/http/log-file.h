@@ -21,7 +21,7 @@ typedef struct LogFile {
 int log_file_init(LogFile *f, const char *dir, const Ulid *id);
 void log_file_done(LogFile *f);
 /* What comes next, of one attempt. 0 at its present end, also when there is no file (a task without output has none); -EAGAIN when
- * `attempt` has changed. */
+ * `attempt` has changed; another error where it cannot be read. */
 ssize_t log_file_read(LogFile *f, char *buf, size_t max);
 /* Calls fn when more may be there. Arm it before the read that finds nothing. */
 int log_file_watch(LogFile *f, sd_event *event, sd_event_inotify_handler_t fn, void *userdata);

@@ -43,6 +43,7 @@ typedef struct Fixture {
         LauncherRequest slice;  /* the last one about the limits of a queue, and how many there were */
         unsigned n_slices;
         bool down;
+        uint32_t launcher_flags;        /* more of them, for the next engine_start */
 } Fixture;
 
 static inline void define(Fixture *f, const char *file, const char *text) {
@@ -67,7 +68,8 @@ static inline void engine_start(Fixture *f, bool recover) {
         assert_int_equal(engine_new(&f->engine, f->event, &f->settings, f->store, f->launch), 0);
         if (recover)
                 assert_int_equal(engine_recover(f->engine), 0);
-        LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES, .pid = getpid() };
+        LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .pid = getpid(),
+                                .flags = LAUNCHER_HOLDS_CGROUP | LAUNCHER_HAS_SCOPES | f->launcher_flags };
         assert_int_equal(send(f->peer, &hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
 }
 
