@@ -518,6 +518,7 @@ void engine_free(Engine *e) {
         definition_set_free(e->definitions);
         counters_done(&e->counters);
         due_done(e);
+        expire_done(e);
         sd_event_source_disable_unref(e->timer_boot);
         sd_event_source_disable_unref(e->timer_wall);
         sd_event_source_disable_unref(e->again);

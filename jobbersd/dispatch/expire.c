@@ -2,7 +2,6 @@
  * wakes an idle daemon that holds nothing which could expire. */
 #include "dispatch/internal.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 #include "base/fd.h"
 
 #define EXPIRE_PER_TURN 100
+#define LOGS_PER_TURN 256               /* files that are looked at */
 #define EXPIRE_INTERVAL_MIN (1 * USEC_PER_SEC)
 #define EXPIRE_INTERVAL_MAX (3600 * USEC_PER_SEC)
 
@@ -47,30 +47,40 @@ static void expire_gone(void *userdata, const Ulid *id) {
         log_remove(userdata, id);
 }
 
-/* Log files older than --log-age=, but for those of running tasks. */
-static void expire_logs(Engine *e) {
+static void expire_log(Engine *e, int dir, const char *name, usec_t before) {
+        struct stat st;
+        char id_text[ULID_STR_MAX];
+        Ulid id;
+
+        if (strlen(name) < ULID_LEN || snprintf(id_text, sizeof id_text, "%.26s", name) < 0 || ulid_parse(id_text, &id) < 0 || run_find(e, &id))
+                return;
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && (usec_t) st.st_mtime * USEC_PER_SEC < before)
+                (void) unlinkat(dir, name, 0);
+}
+
+/* Log files older than --log-age=, but for those of running tasks. True: there are more to be looked at, in other turns. */
+static bool expire_logs(Engine *e) {
         usec_t now = clock_wall();
-        struct dirent *entry;
 
         if (e->settings->log_age == 0 || now < e->settings->log_age)
-                return;
-        DIR *d = opendir(e->settings->log_dir);
-        if (!d)
-                return;
-        while ((entry = readdir(d))) {
-                struct stat st;
-                char id_text[ULID_STR_MAX];
-                Ulid id;
-
-                if (strlen(entry->d_name) < ULID_LEN || snprintf(id_text, sizeof id_text, "%.26s", entry->d_name) < 0 ||
-                    ulid_parse(id_text, &id) < 0 || run_find(e, &id))
-                        continue;
-                if (fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                if ((usec_t) st.st_mtime * USEC_PER_SEC < now - e->settings->log_age)
-                        (void) unlinkat(dirfd(d), entry->d_name, 0);
+                return false;
+        if (!e->expire_logs)
+                e->expire_logs = opendir(e->settings->log_dir);
+        for (unsigned i = 0; e->expire_logs && i < LOGS_PER_TURN; i++) {
+                struct dirent *entry = readdir(e->expire_logs);
+                if (!entry) {
+                        expire_done(e);
+                        break;
+                }
+                expire_log(e, dirfd(e->expire_logs), entry->d_name, now - e->settings->log_age);
         }
-        closedir(d);
+        return e->expire_logs;
+}
+
+void expire_done(Engine *e) {
+        if (e->expire_logs)
+                closedir(e->expire_logs);
+        e->expire_logs = NULL;
 }
 
 static int any_task(void *userdata, Task *t) {
@@ -95,11 +105,12 @@ int expire_run(Engine *e) {
         const Settings *s = e->settings;
         usec_t wall = clock_wall();
         int r = 0, dead = 0;
+        bool logs = false;
 
         if (e->expire_at == USEC_INFINITY || (!e->expire_more && e->expire_at > clock_boot()))
                 return 0;
-        if (!e->expire_more)
-                expire_logs(e);
+        if (!e->expire_more || e->expire_logs)
+                logs = expire_logs(e);
         e->expire_more = false;
         if (s->completed_task_age > 0 && wall > s->completed_task_age)
                 r = store_expire_final(e->store, wall - s->completed_task_age, EXPIRE_PER_TURN, expire_gone, e);
@@ -107,7 +118,7 @@ int expire_run(Engine *e) {
                 dead = store_expire_dead(e->store, wall - s->dlq_age, EXPIRE_PER_TURN, expire_gone, e);
         if (r < 0 || dead < 0)
                 return engine_spoil(e, r < 0 ? r : dead);
-        if (r >= EXPIRE_PER_TURN || dead >= EXPIRE_PER_TURN) {
+        if (logs || r >= EXPIRE_PER_TURN || dead >= EXPIRE_PER_TURN) {
                 /* the rest in turns of their own, with other events in between */
                 e->expire_more = true;
                 engine_again(e);

@@ -5,6 +5,8 @@
  * mirror anew; only what the disk does not know survives in memory: living attempts and the outcomes of ended ones (Run). */
 #pragma once
 
+#include <dirent.h>
+
 #include "base/heap.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -133,6 +135,7 @@ struct Engine {
         int clock_fd;                   /* readable when somebody sets the clock */
         usec_t expire_at;               /* boot; USEC_INFINITY: nothing to expire */
         bool expire_more;
+        DIR *expire_logs;               /* the directory of log files, while it is gone through */
 
         bool stopping_down;             /* engine_shutdown was called */
         bool hurry;                     /* do not wait for `continue` attempts */
@@ -222,6 +225,7 @@ usec_t due_wall(const Engine *e, usec_t boot);
 void recover_sweep(Engine *e);         /* after a commit */
 int expire_run(Engine *e);
 void expire_note(Engine *e);            /* a task became final */
+void expire_done(Engine *e);
 int shutdown_run(Engine *e);            /* asks what is to stop to stop */
 bool shutdown_over(Engine *e);
 usec_t shutdown_wake(const Engine *e);
