@@ -75,6 +75,8 @@ unsigned reply_status_of(int error) {
 void reply_errno(Reply *r, int error, const char *sentence) {
         unsigned status = reply_status_of(error);
 
+        if (!sentence && error == -EBADMSG)
+                sentence = "a record in the database is damaged and cannot be read";
         if (!sentence && status == 507)
                 sentence = "the disk is full: nothing was changed; try again when there is space";
         else if (!sentence && status == 503)

@@ -151,4 +151,5 @@ def test_waits_for_a_definition_that_is_gone(d):
     for _ in range(3):
         still_there(d)
     assert d.log()[before:].count('cannot be read from the database') == 1
-    assert d.ask('GET', f'/task-status/{first}').status == 503
+    for path in (f'/task-status/{first}', f'/task/{first}/logs', f'/dead-letter-queue/{first}/history'):
+        assert 'damaged' in d.get(path, status=503)['detail']
