@@ -1,4 +1,5 @@
 """The completions of bash and zsh: as the shells call them, against a real daemon; and their tables against what jobbersctl says itself."""
+import json
 import os
 import pty
 import re
@@ -309,6 +310,51 @@ def test_without_a_daemon(shell, tmp_path):
     (tmp_path / "token-of-mine").touch()
     line = f"{CTL} --token-file={tmp_path}/tok"
     assert [o[-13:] for o in shell(line)] == ["token-of-mine"]
+
+
+# ── what must not be executed ──
+
+# What a hostile daemon may say, or a file: all of it would make a file named "ran".
+HOSTILE = ["$(>MARK)", "`>MARK`", "a$(>MARK)b", "${x:-$(>MARK)}", "$((x[$(>MARK)]))", "x;>MARK", "x'$(>MARK)'"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_words_of_a_hostile_daemon_are_not_executed(shell, tmp_path):
+    """jobbersctl prints what the host behind --host= says. This one stands in its place, with a good word among the others for each list."""
+    mark = tmp_path / "ran"
+    words = [w.replace("MARK", str(mark)) for w in HOSTILE]
+    lists = {"tasks": ["good 1 x", *(f"{w} 1 x" for w in words)], "queues": ["good 1", *(f"{w} 1" for w in words)],
+             "roles": ["good 1", *(f"{w} 1" for w in words)], "dlq": ["good a default x", *(f"{w} a default x" for w in words)],
+             "list": ["good a default started", "also $a default started", *(f"{w} a default started" for w in words),
+                      *(f"also{n} {w} default {w}" for n, w in enumerate(words))]}
+    parameters = [{"name": "good", "type": "string"}, *({"name": w, "type": t} for w in words for t in ("string", "array")), {"name": "other", "type": words[0]}]
+    for name, lines in lists.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    (tmp_path / "parameters").write_text(json.dumps({"parameters": parameters}, separators=(",", ":")) + "\n")
+    program = tmp_path / "jobbersctl"
+    program.write_text(f"#!/bin/sh\ncase $* in *--json=*) exec cat {tmp_path}/parameters ;; esac\n"
+                       f"for a; do case $a in --*) ;; *) exec cat {tmp_path}/$a ;; esac; done\n")
+    program.chmod(0o755)
+    for line in ("pause ", "submit x --queue=", "set-role heavy +", "roles ", "submit ", "list --task=", "cancel ", "status ", "dlq history ", "submit x "):
+        offered = shell(f"{program} --host=evil {line}")
+        assert offered and not mark.exists(), (line, offered)
+        assert all(re.fullmatch(r"(--queue=|--task=|\+)?(good|other|also\d?)=?", o) for o in offered), (line, offered)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_words_of_a_file_are_not_executed(shell, tmp_path):
+    mark = tmp_path / "ran"
+    words = [w.replace("MARK", str(mark)) for w in HOSTILE]
+    (tmp_path / "jobbers/tasks.d").mkdir(parents=True)
+    files = [f"[Task]\nName={w}\nVersion=1\nExecStart=/bin/true\n" for w in ("good", *words)]
+    files[0] += "[Parameters]\ngood = string\n" + "".join(f"{w} = {t}\n" for w in words for t in ("string", "array")) + f"other = {words[0]}\n"
+    for n, text in enumerate(files):
+        (tmp_path / f"jobbers/tasks.d/{n}.task").write_text(text)
+    environment = {"XDG_CONFIG_HOME": str(tmp_path)}
+    tasks_dir = tmp_path / "jobbers/tasks.d"
+    assert shell(f"{CTL} --socket={tmp_path}/none cat ", **environment) == ["good"]
+    for line, expected in ((f"{RUN} ", ["good"]), (f"{RUN} --task-dir={tasks_dir} ", ["good"]), (f"{RUN} --task-dir={tasks_dir} good ", ["good=", "other="])):
+        assert sorted(shell(line, **environment)) == expected and not mark.exists(), line
 
 
 # ── jobbers-run and jobbers-task ──
