@@ -311,6 +311,7 @@ FINAL_STATES = frozenset(("completed", "failed", "cancelled", "stalled", "droppe
 POLL_MAX = 60  # seconds that ?wait= takes at most
 PATIENCE = 30  # with a daemon that does not answer while we wait for a task
 PORT = 8000
+_TIMEOUTS = (TimeoutError, socket.timeout)  # one and the same only since Python 3.10
 
 
 class Error(Exception):
@@ -519,8 +520,10 @@ class Client:
                 if isinstance(e, Error):
                     raise
                 self.close()
-                # A connection that lay idle may have been closed by the daemon meanwhile; a fresh one tells.
-                if not kept or isinstance(e, TimeoutError):
+                # A connection that lay idle may have been closed by the daemon meanwhile; a fresh one tells. Once anything of an answer came, the
+                # daemon has acted, and to ask again would be to ask twice.
+                unheard = kept and (not connection.sent or not connection.answered and isinstance(e, ConnectionError))
+                if not unheard or isinstance(e, _TIMEOUTS):
                     raise self._unreachable(e) from e
 
     def _connection(self, timeout):
@@ -540,6 +543,13 @@ class Client:
         return connection
 
     def _send(self, connection, method, path, body):
+        from http.client import HTTPResponse
+
+        def response(sock, **options):
+            made = HTTPResponse(sock, **options)
+            connection.answered = bool(made.fp.peek(1))
+            return made
+        connection.sent, connection.answered, connection.response_class = False, False, response
         headers = {}
         if self.url:
             if self._token_text():
@@ -550,6 +560,7 @@ class Client:
             data = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
         connection.request(method, path, data, headers)
+        connection.sent = True
         return connection.getresponse()
 
     def _token_text(self):
@@ -587,7 +598,7 @@ class Client:
             return Unreachable(f"jobbersd is not running: {what} {self.where}; start it: systemctl {self._whose}start jobbersd", True)
         if isinstance(e, (ConnectionRefusedError, socket.gaierror)):
             return Unreachable(f"nobody answers at {self.where}: {e.strerror}; on that host, see: systemctl status jobbersd", True)
-        if isinstance(e, TimeoutError):
+        if isinstance(e, _TIMEOUTS):
             return Unreachable(f"jobbersd at {self.where} did not answer in time")
         return Unreachable(f"the connection to jobbersd at {self.where} broke off: {e or e.__class__.__name__}")
 

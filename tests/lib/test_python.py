@@ -1,10 +1,13 @@
 """The Python module: tasks that use it, run by a real daemon, and its client."""
 import datetime
+import errno
+import importlib.util
 import json
 import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -355,6 +358,104 @@ def test_a_kept_connection_that_was_closed_is_made_anew(daemon, client):
     client.call("GET", "/queues")
     daemon.restart()
     assert client.call("GET", "/queues")["queues"]
+
+
+class KeptDaemon(threading.Thread):
+    """For each connection a list of what its requests get: bytes, nothing at all (...), or None: that it is closed. After the last it is closed
+    anyway; "reset" does so in the hard way."""
+
+    def __init__(self, script):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.script, self.requests, self.kept = script, [], []
+        self.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def run(self):
+        for connection_script in self.script:
+            connection = self.socket.accept()[0]
+            for part in connection_script:
+                text = b""
+                while not text.endswith(b"}"):
+                    text += connection.recv(65536)
+                self.requests.append(text.decode().split(" ")[1])
+                if part is ...:
+                    self.kept.append(connection)
+                elif part == "reset":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif part:
+                    connection.sendall(part)
+            if ... not in connection_script:
+                connection.close()
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("hung_up", [None, "reset"])
+def test_a_kept_connection_that_is_closed_without_an_answer(hung_up):
+    fake = KeptDaemon([[WHOLE, hung_up], [WHOLE]])
+    c = jobbers.Client(fake.address, token="x")
+    assert c.call("POST", "/a", {}) == c.call("POST", "/b", {}) == {}
+    assert fake.requests == ["/a", "/b", "/b"]
+    # on a new one there is no second try
+    fake = KeptDaemon([[hung_up], [WHOLE]])
+    with pytest.raises(jobbers.Unreachable, match="broke off"):
+        jobbers.Client(fake.address, token="x").call("POST", "/a", {})
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 2", WHOLE[:-2], WHOLE[:-1], b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("end", ["closed", "reset"])
+def test_a_request_whose_answer_has_begun_is_not_sent_again(begun, end):
+    """It was heard: a task must not be resubmitted twice."""
+    fake = KeptDaemon([[WHOLE, begun], [WHOLE]])
+    c = jobbers.Client(fake.address, token="x")
+    c.call("POST", "/queues", {})
+    if end == "reset":
+        # A real one may overtake what was sent before it.
+        class Reset(socket.socket):
+            def recv_into(self, *given):
+                n = super().recv_into(*given)
+                if n == 0:
+                    raise ConnectionResetError(errno.ECONNRESET, "reset")
+                return n
+        kept = c._local.connection.sock
+        c._local.connection.sock = Reset(fileno=kept.detach())
+    with pytest.raises(jobbers.Unreachable, match="broke off"):
+        c.resubmit(jobbers.new_id())
+    assert len(fake.requests) == 2, fake.requests
+    c.call("POST", "/queues", {})
+    assert len(fake.requests) == 3
+
+
+def test_a_timeout_is_not_sent_again(monkeypatch):
+    """Also where a socket's timeout is not yet a TimeoutError (Python 3.9)."""
+    fake = KeptDaemon([[WHOLE, ...], [WHOLE, WHOLE]])
+    c = jobbers.Client(fake.address, token="x", timeout=0.2)
+    c.call("POST", "/a", {})
+    with pytest.raises(jobbers.Unreachable, match="in time"):
+        c.call("POST", "/a", {})
+    assert len(fake.requests) == 2
+
+    class Late(OSError):
+        pass
+
+    def late(*_, **options):
+        raise Late("timed out")
+    monkeypatch.setattr(socket, "timeout", Late)
+    spec = importlib.util.spec_from_file_location("jobbers_of_3_9", jobbers.__file__)
+    old = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(old)
+    c = old.Client(fake.address, token="x")
+    c.call("POST", "/a", {})
+    monkeypatch.setattr("http.client.HTTPResponse.__init__", late)
+    with pytest.raises(old.Unreachable, match="in time"):
+        c.call("POST", "/a", {})
+    until(lambda: len(fake.requests) == 4, "the request arrived, which nobody waited for")
 
 
 def test_threads_share_a_client(daemon, client):
