@@ -1,8 +1,30 @@
 """The package: running after install, who may use it, reload, hardening, the user's own daemon, and nothing left after purge."""
 import json
+import pathlib
 import re
+import subprocess
 
 import pytest
+from conftest import Machine
+
+
+def test_what_the_packages_scripts_do(tmp_path):
+    """To which units: an upgrade restarts the services and leaves the sockets alone, which a purge forgets all the same."""
+    (deb,) = [deb for deb in Machine.debs() if deb.name.startswith("jobbers_")]
+    subprocess.run(["dpkg-deb", "-e", deb, tmp_path / "scripts"], check=True)
+    done = {}
+    for script in ("postinst", "prerm", "postrm"):
+        for verb, units in re.findall(r"deb-systemd-(?:invoke|helper) (?:--quiet )?([$a-z_-]+) ((?:'[^']+' ?)+)", pathlib.Path(tmp_path / "scripts" / script).read_text()):
+            done.setdefault((script, verb), set()).update(re.findall("'(.*?)'", units))
+    services, sockets = {"jobbersd.service", "jobbers-launcher.service"}, {"jobbersd.socket", "jobbers-launcher.socket"}
+    enabled = {"jobbersd.service"} | sockets
+    assert done == {
+        ("postinst", "$_dh_action"): services,
+        ("postinst", "start"): {"jobbers-attempts.service"} | sockets,
+        **{("postinst", verb): enabled for verb in ("unmask", "was-enabled", "enable", "update-state")},
+        ("prerm", "stop"): {"jobbers-attempts.service"} | services | sockets,
+        ("postrm", "purge"): enabled,
+    }
 
 
 def test_runs_after_install(machine):

@@ -210,21 +210,34 @@ print(served, refused, cut)
 """
 
 
-def test_no_connection_is_refused_over_a_restart(machine):
-    """The sockets are systemd's: a client that comes while the daemon restarts waits a little, and is served."""
+def served_during(machine, disturb):
+    """What a client saw that connects all the time: (served, refused, cut)."""
     machine.sh("rm -f /run/client-stop")
     said = []
     client = threading.Thread(target=lambda: said.append(machine.sh("python3 -", stdin=CLIENT, timeout=1800)))
     client.start()
     try:
-        for _ in range(3):
-            machine.sh("systemctl restart jobbersd", timeout=600)
+        disturb()
     finally:
         machine.sh("touch /run/client-stop")
         client.join()
-    served, refused, cut = map(int, said[0].split())
+    return map(int, said[0].split())
+
+
+def test_no_connection_is_refused_over_a_restart(machine):
+    """The sockets are systemd's: a client that comes while the daemon restarts waits a little, and is served."""
+    served, refused, cut = served_during(machine, lambda: [machine.sh("systemctl restart jobbersd", timeout=600) for _ in range(3)])
     # One that the old daemon had accepted may see its end, and no other.
-    assert served > 20 and refused == 0 and cut <= 6, said
+    assert served > 20 and refused == 0 and cut <= 6, (served, refused, cut)
+
+
+def test_no_connection_is_refused_over_an_upgrade(machine):
+    began = machine.sh("systemctl show -p ActiveEnterTimestampMonotonic jobbersd.socket jobbers-launcher.socket")
+    pid = machine.sh("systemctl show -p MainPID --value jobbersd")
+    served, refused, cut = served_during(machine, lambda: upgrade(machine))
+    assert machine.sh("systemctl show -p MainPID --value jobbersd") != pid
+    assert served > 20 and refused == 0 and cut <= 1, (served, refused, cut)
+    assert machine.sh("systemctl show -p ActiveEnterTimestampMonotonic jobbersd.socket jobbers-launcher.socket") == began
 
 
 def test_daemon_is_restarted_when_it_hangs(machine):
