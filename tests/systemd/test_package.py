@@ -116,6 +116,19 @@ def test_a_packages_definitions_are_read(machine):
     assert {("generate_report", 1), ("bulk_import", 1), ("send_email", 1)} <= names
 
 
+def test_a_stopped_daemon_is_not_started_for_them(machine):
+    """Its sockets still listen, and whoever asked for a reload would start it."""
+    trigger = "dpkg-trigger --by-package=jobbers-examples --no-await /usr/lib/jobbers/tasks.d && dpkg --triggers-only jobbers"
+    machine.sh("systemctl stop jobbersd.service")
+    machine.sh(trigger)
+    assert machine.sh("systemctl is-active jobbersd.service jobbersd.socket", check=False)[1].split() == ["inactive", "active"]
+    machine.define("late", "echo", reload=False)
+    machine.sh("systemctl start jobbersd.service; sed -i s/Version=1/Version=2/ /etc/jobbers/tasks.d/late.task")
+    machine.sh(trigger)
+    assert machine.call("GET", "/definitions/late/2")[0] == 200
+    machine.sh("rm /etc/jobbers/tasks.d/late.task && systemctl reload jobbersd")
+
+
 def test_started_by_hand(machine):
     """As root, beside systemd: it becomes user jobbers, and its group for the journal comes from the sysusers file."""
     machine.sh("systemctl stop jobbersd.socket jobbersd.service")
