@@ -52,6 +52,62 @@ def test_a_full_disk_at_the_gate_of_a_scope(machine):
         machine.sh(f"systemctl stop jobbersd jobbers-launcher.service; umount {records}; systemctl start jobbersd")
 
 
+FILL = 'echo $(dirname $JOBBERS_RESULT) >/var/lib/jobbers-task/filled; exec head -c 150M /dev/zero >$(dirname $JOBBERS_RESULT)/fill'
+
+
+def used_of_run(machine):
+    return int(machine.sh("df --output=used -B1 /run | tail -n 1"))
+
+
+def test_what_a_task_writes_into_its_directory_is_its_memory(machine):
+    """That is in /run, which is systemd's too: limits on memory are limits on this, and it goes with the attempt."""
+    machine.define("write", """head -c 20M /dev/zero >$(dirname $JOBBERS_RESULT)/some
+        scope=/sys/fs/cgroup$(dirname $(cut -d: -f3 /proc/self/cgroup))
+        echo "{\\"shmem\\": $(sed -n 's/^shmem //p' $scope/memory.stat)}" >$JOBBERS_RESULT""")
+    machine.define("fill", FILL, resources={"MemoryMax": "50M"})
+    machine.define("fillslice", FILL)
+    before = used_of_run(machine)
+    assert machine.run("write")["results"]["shmem"] >= 20 << 20
+    record = machine.run("fill")
+    assert record["status"] == "failed" and last(record)["end_reason"] == "oom" and "MemoryMax=" in record["last_error"], record
+    directory = machine.sh("cat /var/lib/jobbers-task/filled")
+    assert directory.startswith("/run/jobbers/attempts/")
+    machine.call("PUT", "/queues/default", {"memory_max": 60 << 20})
+    try:
+        record = machine.run("fillslice")
+        assert record["status"] == "failed" and last(record)["end_reason"] == "oom", record
+    finally:
+        machine.call("PUT", "/queues/default", {"memory_max": None})
+    machine.wait(f"! [ -e {directory} ]")
+    machine.wait_for(lambda: used_of_run(machine) < before + (10 << 20))
+
+
+def test_attempts_on_a_file_system_of_their_own(machine):
+    """As docs/OPERATIONS.md says. Whoever fills it is refused the rest, and what was to start meanwhile starts then."""
+    machine.define("fill", "head -c 150M /dev/zero >$(dirname $JOBBERS_RESULT)/fill; s=$?; until [ -e /run/go ]; do sleep 1; done; exit $s", MaxRetries=0)
+    machine.define("after", "echo '{\"ok\": 1}' >$JOBBERS_RESULT")
+    machine.write("/etc/systemd/system/run-jobbers-attempts.mount", "[Mount]\nWhat=tmpfs\nWhere=/run/jobbers/attempts\nType=tmpfs\n"
+                  "Options=mode=0711,nosuid,nodev,size=16M\n[Install]\nWantedBy=local-fs.target\n")
+    machine.sh("rm -f /run/go; systemctl enable --now run-jobbers-attempts.mount && systemctl restart jobbers-launcher jobbersd")
+    before = used_of_run(machine)
+    try:
+        assert machine.run("after")["results"] == {"ok": 1}
+        task = machine.submit("fill")
+        machine.wait("[ $(df --output=avail /run/jobbers/attempts | tail -n 1) = 0 ]")
+        assert used_of_run(machine) < before + (5 << 20)
+        waits = machine.submit("after")
+        machine.sh("sleep 5; touch /run/go")
+        record = machine.final(task)
+        assert record["status"] == "failed" and last(record)["exit_status"] == 1, record
+        assert "No space left" in machine.get(f"/task/{task}/logs")
+        record = machine.final(waits)
+        assert record["status"] == "completed" and record["results"] == {"ok": 1} and len(record["attempts"]) == 1, record
+        assert machine.sh("find /run/jobbers/attempts -name fill") == ""
+    finally:
+        machine.sh("touch /run/go; systemctl stop jobbersd jobbers-launcher.service; systemctl disable --now run-jobbers-attempts.mount; "
+                   "rm /etc/systemd/system/run-jobbers-attempts.mount; systemctl daemon-reload; rm -f /run/go; systemctl start jobbersd")
+
+
 def test_fork_bomb_stops_at_tasks_max(machine):
     machine.define("bomb", "f() { f | f & }; f; sleep 1000", resources={"TasksMax": 40}, TimeoutSec=6, KillGraceSec=1, MaxRetries=0)
     record = machine.final(machine.submit("bomb"), 600)
