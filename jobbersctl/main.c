@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
         int first;
 
         setlocale(LC_ALL, "");
-        log_init("jobbersctl");
+        log_init_plain("jobbersctl");
         if (options_parse(&ctl, argc, argv, &first) < 0)
                 return fault_status(first < argc ? verb_get(argv[first]) : NULL, &ctl, CTL_USAGE);
         if (!ctl_given(&ctl, OPT_SOCKET) && ctl.address.mode != CLIENT_ANY)

@@ -4,25 +4,29 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "base/journal-send.h"
 
 #define MESSAGE_MAX 4096
 #define GATHERED_MAX 32768
+#define JOURNAL_PATIENCE USEC_PER_SEC           /* a full queue is mostly a moment's; journald may be restarting */
 
 static const char *log_name = "jobbers";
 static int log_max = LOG_INFO;
 static bool log_to_journal;
+static int journal_fd = -1;
+static bool journal_hangs;              /* was waited for in vain, and has taken nothing since */
 
 /* Lines for stderr that wait for log_flush(). */
 static bool gathering;
 static char gathered[GATHERED_MAX];
 static size_t gathered_len;
 
-/* systemd names the socket that it connected to stderr; a redirected stderr is another file. The journal's own socket is
- * looked for as well, because sd_journal_sendv calls it success to write to none. */
+/* systemd names the socket that it connected to stderr; a redirected stderr is another file. */
 static bool stderr_is_journal(void) {
         const char *e = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
@@ -31,13 +35,17 @@ static bool stderr_is_journal(void) {
 
         if (!e || sscanf(e, "%llu:%llu%n", &dev, &ino, &end) != 2 || end < 0 || e[end])
                 return false;
-        return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t) dev && st.st_ino == (ino_t) ino &&
-               access("/run/systemd/journal/socket", W_OK) == 0;
+        return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t) dev && st.st_ino == (ino_t) ino;
 }
 
 void log_init(const char *name) {
         log_name = name;
         log_to_journal = stderr_is_journal();
+}
+
+void log_init_plain(const char *name) {
+        log_name = name;
+        log_to_journal = false;
 }
 
 void log_set_level(int level) {
@@ -62,10 +70,22 @@ int log_level_parse(const char *s, int *ret) {
         return -EINVAL;
 }
 
+/* Whoever logs has others to serve: one wait for each time that journald hangs, and not for each line. */
+static int send_patiently(const struct iovec *fields, size_t n) {
+        usec_t until = clock_boot() + JOURNAL_PATIENCE;
+        int r;
+
+        while ((r = journal_send(&journal_fd, fields, n)) == -EAGAIN && !journal_hangs)
+                journal_hangs = journal_wait(journal_fd, until) < 0;
+        if (r >= 0)
+                journal_hangs = false;
+        return r;
+}
+
 /* At most ten fields of a bounded length each; names are checked to 64 characters where they come in. */
 typedef struct Fields {
-        struct iovec iov[10];
-        char text[10][160];
+        struct iovec iov[JOURNAL_FIELDS_MAX];
+        char text[JOURNAL_FIELDS_MAX][160];
         size_t n;
 } Fields;
 
@@ -103,7 +123,7 @@ static int send_journal(const LogTask *task, int level, int error, char *message
                 if (task->message_id)
                         fields_add(&f, "MESSAGE_ID=%s", task->message_id);
         }
-        return sd_journal_sendv(f.iov, (int) f.n);
+        return send_patiently(f.iov, f.n);
 }
 
 static void write_stderr(const char *text, size_t n) {
@@ -178,8 +198,12 @@ static int log_internal(const LogTask *task, int level, int error, const char *f
                         if ((unsigned char) *p < ' ' || *p == 0x7f)
                                 *p = ' ';
                 k = snprintf(line, sizeof line, "%s: %s\n", log_name, buf + sizeof field - 1);
-                if (k > 0)
-                        put_line(level, line, MIN((size_t) k, sizeof line - 1));
+                k = MIN(k, (int) sizeof line - 1);
+                if (k > 0 && log_to_journal)
+                        /* A stream to the same journald: not waited for either. It keeps some 200 KiB; lines beyond that are lost. */
+                        (void) send(STDERR_FILENO, line, (size_t) k, MSG_DONTWAIT | MSG_NOSIGNAL);
+                else if (k > 0)
+                        put_line(level, line, (size_t) k);
         }
         errno = saved;
         return -abs(error);

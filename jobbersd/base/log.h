@@ -1,5 +1,6 @@
 /* log.h: messages of the program itself. To the journal with fields when stderr is connected to it, as
- * plain lines on stderr otherwise. Levels are syslog's (LOG_ERR … LOG_DEBUG). Output of tasks never comes here. */
+ * plain lines on stderr otherwise. A journald that does not read is waited for once, for a second; what is said until it reads again goes to
+ * stderr as text, as far as that takes it without waiting. Levels are syslog's (LOG_ERR … LOG_DEBUG). Output of tasks never comes here. */
 #pragma once
 
 #include <syslog.h>
@@ -9,6 +10,8 @@
 
 /* Once, at program start. `name` is the syslog identifier (kept, not copied). */
 void log_init(const char *name);
+/* Instead of it, in a program that speaks to whoever called it: to stderr, whatever that is. */
+void log_init_plain(const char *name);
 void log_set_level(int level);
 int log_level(void);
 /* "debug" … "err"; -EINVAL. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 /* stderr is a SEQPACKET socket while something is logged: each write is one packet, so two writes would show. */
@@ -260,7 +261,7 @@ static void pretend_journal(void) {
         unsetenv("JOURNAL_STREAM");
 }
 
-/* Puts an empty /run before this process, for good: so these two tests are the last ones. */
+/* Puts an empty /run before this process, for good: so these tests are the last ones. */
 static void hide_run(void) {
         if (unshare(CLONE_NEWNS) < 0)
                 skip();         /* no right to do so here */
@@ -316,12 +317,50 @@ static void journal_fields(void **state) {
         log_init("jobbersd");
 }
 
+static void plain_is_for_stderr(void **state) {
+        capture();
+        pretend_journal();
+        log_init_plain("jobbersctl");
+        log_error("text");
+        assert_string_equal(captured(), "jobbersctl: text\n");
+}
+
+/* One wait for all of it; and stderr, which is journald's as well, is no place to wait in either. */
+static void journal_that_does_not_read(void **state) {
+        _cleanup_close_ int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        char buf[4096] = "";
+        unsigned n = 0, first_as_text = 0;
+
+        hide_run();
+        assert_int_equal(fd_mkdirs("/run/systemd/journal", 0755), 0);
+        assert_int_equal(fd_bind_unix(journal, "/run/systemd/journal/socket"), 0);
+        capture();
+        pretend_journal();
+        usec_t begin = clock_boot();
+        for (unsigned i = 0; i < 5000; i++)
+                log_info("number %u of many lines that are all a little longer than they need be", i);
+        usec_t took = clock_boot() - begin;
+        const char *text = captured_in(5000);
+        assert_int_equal(sscanf(text, "jobbersd: number %u of", &first_as_text), 1);
+        for (; recv(journal, buf, sizeof buf - 1, MSG_DONTWAIT) > 0; n++)
+                ;
+        assert_int_equal(n, first_as_text);             /* none between them is missing */
+        assert_true(took >= 900 * USEC_PER_MSEC && took < 10 * USEC_PER_SEC);
+
+        capture();
+        log_info("it reads again");
+        assert_string_equal(captured(), "");
+        assert_true(recv(journal, buf, sizeof buf - 1, MSG_DONTWAIT) > 0);
+        assert_non_null(strstr(buf, "MESSAGE=it reads again\n"));
+        log_init("jobbersd");
+}
+
 #define TEST(t) cmocka_unit_test_setup(t, setup)
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(one_line), TEST(with_error), TEST(levels), TEST(gathered), TEST(gathered_at_debug), TEST(gathered_much), TEST(about_a_task), TEST(one_message_is_one_line),
                 TEST(long_messages_are_cut), TEST(without_stderr), TEST(other_journal_streams_do_not_count),
-                TEST(journal_without_journald), TEST(journal_fields),
+                TEST(plain_is_for_stderr), TEST(journal_without_journald), TEST(journal_fields), TEST(journal_that_does_not_read),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
