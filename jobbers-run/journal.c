@@ -4,6 +4,7 @@
  * bytes of a socket its reader has not taken yet. */
 #include "jobbers-run/journal.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -12,15 +13,16 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/journal-send.h"
 #include "base/str.h"
 
 #define STREAM_SOCKET "/run/systemd/journal/stdout"
-#define MESSAGE_SOCKET "/run/systemd/journal/socket"
 #define LOOK_FIRST 20U                  /* µs; journald is awake by then, mostly */
 #define LOOK_LAST (10 * USEC_PER_MSEC)
 
 int journal_stream_open(const char *identifier, const char *unit) {
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* The task expects writes to wait; but we do not wait for a journald that accepts nobody. */
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
         int r = fd_connect_unix(fd, STREAM_SOCKET);
@@ -32,6 +34,8 @@ int journal_stream_open(const char *identifier, const char *unit) {
         if (!head)
                 return -ENOMEM;
         r = fd_write_all(fd, head, strlen(head));
+        if (r >= 0 && fcntl(fd, F_SETFL, 0) < 0)
+                r = -errno;
         return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -69,7 +73,7 @@ int journal_messages_settle(usec_t patience) {
         usec_t until = clock_boot() + patience;
         if (fd < 0)
                 return -errno;
-        int r = fd_connect_unix(fd, MESSAGE_SOCKET);
+        int r = fd_connect_unix(fd, JOURNAL_SOCKET);
         if (r < 0)
                 return r;
         /* A message without a field is none; its place in the line is behind all others. Twice, as above. */

@@ -264,9 +264,10 @@ static int on_listen(sd_event_source *s, int fd, uint32_t revents, void *userdat
 /* ── start ── */
 
 static bool journal_answers(void) {
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
-        return fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) >= 0;
+        /* EAGAIN: it is there, and behind with accepting. */
+        return fd >= 0 && (connect(fd, (struct sockaddr *) &address, sizeof address) >= 0 || errno == EAGAIN);
 }
 
 static int holder_choose(Launcher *l) {
