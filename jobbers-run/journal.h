@@ -8,5 +8,5 @@
 int journal_stream_open(const char *identifier, const char *unit);
 /* The writers are gone: ends an unfinished line and returns when journald has taken all in, or after `patience`. 0, -ETIMEDOUT, -errno. */
 int journal_stream_settle(int fd, usec_t patience);
-/* The same for messages of sd_journal_sendv(): from whomever, they stand in one line. */
+/* The same for entries of journal_send(): from whomever, they stand in one line. */
 int journal_messages_settle(usec_t patience);

@@ -3,14 +3,15 @@
 #include "jobbers-run/output.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/journal-send.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/journal.h"
@@ -144,19 +145,15 @@ static void file_add(Output *o, const char *data, size_t n) {
 
 /* ── the journal ── */
 
-static void line_send(Output *o, const char *line, size_t n) {
+#define FIELD_NAME "MESSAGE="
+
+/* False: there is no room for it now. */
+static bool line_send(Output *o) {
         char id[ULID_STR_MAX], id_field[64], attempt[64], name[NAME_LEN_MAX + 32], queue[NAME_LEN_MAX + 32], identifier[NAME_LEN_MAX + 32];
-        _cleanup_free_ char *message = malloc(n + strlen("MESSAGE=") + 1);
         const Job *j = o->job;
-        if (!message) {
-                o->dropped += n;
-                return;
-        }
-        memcpy(message, "MESSAGE=", strlen("MESSAGE="));
-        memcpy(message + strlen("MESSAGE="), line, n);
 #define FIELD(buf, ...) { .iov_base = (buf), .iov_len = (size_t) snprintf(buf, sizeof buf, __VA_ARGS__) }
-        struct iovec fields[] = {
-                { .iov_base = message, .iov_len = n + strlen("MESSAGE=") },
+        const struct iovec fields[] = {
+                { .iov_base = o->line, .iov_len = strlen(FIELD_NAME) + o->line_len },
                 { .iov_base = (char *) "PRIORITY=6", .iov_len = strlen("PRIORITY=6") },
                 FIELD(identifier, "SYSLOG_IDENTIFIER=%s", j->definition->name),
                 FIELD(id_field, "JOBBERS_TASK_ID=%s", ulid_format(&j->task_id, id)),
@@ -165,29 +162,49 @@ static void line_send(Output *o, const char *line, size_t n) {
                 FIELD(queue, "JOBBERS_QUEUE=%s", j->queue),
         };
 #undef FIELD
-        if (sd_journal_sendv(fields, ARRAY_SIZE(fields)) < 0)
-                o->dropped += n;
+        int r = journal_send(&o->journal_fd, fields, ARRAY_SIZE(fields));
+        if (r == -EAGAIN)
+                return false;
+        if (r < 0)
+                o->dropped += o->line_len;
         else
                 o->said = true;
+        o->line_len = 0;
+        return true;
 }
 
-static void journal_add(Output *o, const char *data, size_t n) {
+/* How many of them are done with; the others are the rest. */
+static size_t journal_add(Output *o, const char *data, size_t n) {
+        size_t i;
+        o->rest_len = 0;
         if (!o->line) {
-                o->line = malloc(LINE_MAX_BYTES);
+                o->line = malloc(strlen(FIELD_NAME) + LINE_MAX_BYTES);
                 if (!o->line) {
                         o->dropped += n;
-                        return;
+                        return n;
                 }
+                memcpy(o->line, FIELD_NAME, strlen(FIELD_NAME));
         }
-        for (size_t i = 0; i < n; i++) {
+        for (i = 0; i < n; i++) {
+                if ((data[i] == '\n' || o->line_len == LINE_MAX_BYTES) && o->line_len > 0 && !line_send(o))
+                        break;
                 if (data[i] != '\n')
-                        o->line[o->line_len++] = data[i];
-                if (data[i] == '\n' || o->line_len == LINE_MAX_BYTES) {
-                        if (o->line_len > 0)
-                                line_send(o, o->line, o->line_len);
-                        o->line_len = 0;
-                }
+                        o->line[strlen(FIELD_NAME) + o->line_len++] = data[i];
         }
+        o->rest = data + i;
+        o->rest_len = n - i;
+        return i;
+}
+
+/* The attempt is over: what journald does not take in now is lost. */
+static void journal_finish(Output *o, usec_t until) {
+        int in_pipe = 0;
+        while (o->rest_len == 0 && o->line_len > 0 && !line_send(o) && journal_wait(o->journal_fd, until) >= 0)
+                ;
+        if (o->rest_len > 0 && o->read_fd >= 0)
+                (void) ioctl(o->read_fd, FIONREAD, &in_pipe);
+        o->dropped += o->line_len + o->rest_len + (size_t) in_pipe;
+        o->line_len = o->rest_len = 0;
 }
 
 static void journal_tell(const Output *o, int r) {
@@ -239,6 +256,8 @@ void output_main_ended(Output *o) {
 static ssize_t pump(Output *o) {
         static char buf[CHUNK]; /* one supervisor, one task */
         ssize_t n;
+        if (o->rest_len > 0)
+                return (ssize_t) journal_add(o, o->rest, o->rest_len);
         if (o->read_fd < 0)
                 return 0;
         n = read(o->read_fd, buf, sizeof buf);
@@ -248,11 +267,15 @@ static ssize_t pump(Output *o) {
                 o->read_fd = fd_close(o->read_fd);
                 return 0;
         }
-        if (o->kind == OUTPUT_FILE)
-                file_add(o, buf, (size_t) n);
-        else
-                journal_add(o, buf, (size_t) n);
+        if (o->kind != OUTPUT_FILE)
+                return (ssize_t) journal_add(o, buf, (size_t) n);
+        file_add(o, buf, (size_t) n);
         return n;
+}
+
+int output_watch(const Output *o, short *events) {
+        *events = o->rest_len > 0 ? POLLOUT : POLLIN;
+        return o->rest_len > 0 ? o->journal_fd : o->read_fd;
 }
 
 int output_pump(Output *o) {
@@ -260,21 +283,22 @@ int output_pump(Output *o) {
 }
 
 void output_finish(Output *o) {
+        usec_t until = clock_boot() + JOURNAL_PATIENCE;
         size_t total = 0;
-        for (ssize_t n; total < FINISH_MAX && (n = pump(o)) > 0;)
+        for (ssize_t n; total < FINISH_MAX && ((n = pump(o)) > 0 || (o->rest_len > 0 && journal_wait(o->journal_fd, until) >= 0));)
                 total += (size_t) n;
-        if (o->line_len > 0)
-                line_send(o, o->line, o->line_len);
+        journal_finish(o, until);
+        usec_t patience = until - MIN(until, clock_boot());
         if (o->kind == OUTPUT_JOURNAL_STREAM && o->task_fd >= 0)
-                journal_tell(o, journal_stream_settle(o->task_fd, JOURNAL_PATIENCE));
+                journal_tell(o, journal_stream_settle(o->task_fd, patience));
         else if (o->said)
-                journal_tell(o, journal_messages_settle(JOURNAL_PATIENCE));
+                journal_tell(o, journal_messages_settle(patience));
         if (o->dropped > 0)
                 log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, 0, "%llu bytes of its output could not be kept",
                          (unsigned long long) o->dropped);
         o->task_fd = fd_close(o->task_fd);
         o->read_fd = fd_close(o->read_fd);
         o->file_fd = fd_close(o->file_fd);
+        o->journal_fd = fd_close(o->journal_fd);
         free(TAKE_PTR(o->line));
-        o->line_len = 0;
 }

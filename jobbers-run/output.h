@@ -16,19 +16,25 @@ typedef struct Output {
         bool file_failed;
         char file[ULID_LEN + 8];
         uint64_t size, cap, cut, dropped;
-        char *line;             /* journal relay: an unfinished line */
+        /* Journal relay. */
+        int journal_fd;         /* -1 until the first line */
+        char *line;             /* an unfinished one, as a field */
         size_t line_len;
+        const char *rest;       /* read from the pipe, and for later: journald has no room */
+        size_t rest_len;
         bool said;              /* something, to journald */
 } Output;
 
-#define OUTPUT_INIT ((Output) { .task_fd = -1, .read_fd = -1, .file_fd = -1 })
+#define OUTPUT_INIT ((Output) { .task_fd = -1, .read_fd = -1, .file_fd = -1, .journal_fd = -1 })
 
 int output_open(Output *o, const Job *job);
 /* The child has its copy. Ours of a pipe is closed when the main process has ended: else the end of the pipe, which comes with it, would wake us
  * for nothing a moment earlier. */
 void output_started(Output *o);
 void output_main_ended(Output *o);
-/* Moves what is there, at most one buffer full. 1 if it moved some, 0 if there was nothing or it is over. */
+/* What to poll for before the next pump: the pipe; or journald, when it has no room for what was read: then the task waits for its pipe. */
+int output_watch(const Output *o, short *events);
+/* Moves what is there, at most one buffer full. 1 if it moved some, 0 if there was nothing, no room for it, or it is over. */
 int output_pump(Output *o);
 /* The attempt's cgroup is empty: moves all that is left and closes. */
 void output_finish(Output *o);

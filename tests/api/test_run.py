@@ -3,6 +3,7 @@ import json
 import os
 import pwd
 import re
+import select
 import signal
 import socket
 import stat
@@ -43,6 +44,26 @@ def launcher(make):
 def anywhere(request, make):
     """A launcher for each way of holding attempts."""
     return make(request.param)
+
+
+class Journald:
+    """A played one: its sockets are /run/systemd/journal for a launcher, and read only when it is told to."""
+
+    def __init__(self, launcher):
+        d = os.path.join(launcher.tmp, 'journal')
+        os.mkdir(d)
+        self.stream, self.messages = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.stream.bind(os.path.join(d, 'stdout'))
+        self.stream.listen()
+        self.messages.bind(os.path.join(d, 'socket'))
+        launcher.prefix = ['unshare', '--mount', 'sh', '-c', 'mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && '
+                           f'mkdir /run/systemd/journal && mount --bind {d} /run/systemd/journal && exec "$@"', 'sh']
+
+    def read(self, patience):
+        """The next entry, as a dictionary; None if there is none."""
+        if not select.select([self.messages], [], [], patience)[0]:
+            return None
+        return dict(line.split('=', 1) for line in self.messages.recv(65536).decode().splitlines() if '=' in line)
 
 
 # ── the gate ──
@@ -166,6 +187,43 @@ def test_log_directory_cannot_lead_away(launcher):
     a.say('GO=1\n')
     assert a.end()['EXIT_STATUS'] == '0', 'a log that cannot be written does not stop a task'
     assert not os.path.exists(target)
+
+
+def test_a_journald_that_does_not_read_stops_no_supervisor(launcher):
+    journald = Journald(launcher)
+    talk = 'while :; do echo line; done'
+    launcher.define('late', talk, TimeoutSec='1s')
+    launcher.define('silent', talk, MaxHeartbeatIntervalSec='1s')
+    launcher.define('endless', talk)
+    launcher.start()
+    begin = time.monotonic()
+    late, silent, endless = (launcher.run(name) for name in ('late', 'silent', 'endless'))
+    assert late.note('STOPPING', 4) == 'timeout'
+    assert silent.note('STOPPING', 4) == 'stalled'
+    endless.say('STOP=cancelled\n')
+    for a, reason in (late, 'timeout'), (silent, 'stalled'), (endless, 'cancelled'):
+        r = a.end()
+        assert r['END_REASON'] == reason and r['TERM_SIGNAL'] == '15'
+    assert time.monotonic() - begin < 12                        # a second, and five in which journald might have read
+    assert re.search(r'[0-9]+ bytes of its output could not be kept', launcher.log())
+    assert journald.read(0)['MESSAGE'] == 'line'
+
+
+def test_nothing_is_lost_to_a_journald_that_reads_late(launcher):
+    journald = Journald(launcher)
+    launcher.define('count', 'exec seq 30000')
+    a = launcher.start().run('count')
+    pid = until(lambda: launcher.process.pid and [p for s in children(launcher.process.pid) for p in children(s)], 'the task')[0]
+    time.sleep(0.5)
+    assert alive(pid)                                           # it waits at its pipe
+    said = []
+    while (entry := journald.read(1)) is not None:
+        if 'MESSAGE' in entry:
+            said.append(entry['MESSAGE'])
+            assert entry['JOBBERS_TASK_ID'] == a.id and entry['SYSLOG_IDENTIFIER'] == 'count' and entry['PRIORITY'] == '6'
+    assert said == [str(i) for i in range(1, 30001)]
+    assert a.end()['END_REASON'] == 'exit'
+    assert launcher.log() == ''
 
 
 # ── what it sees ──

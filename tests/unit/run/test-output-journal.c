@@ -185,6 +185,123 @@ static void test_journald_that_hangs(void **state) {
         journald_begin();
 }
 
+static void stopped(bool yes) {
+        assert_int_equal(kill(journald, yes ? SIGSTOP : SIGCONT), 0);
+        assert_int_equal(waitpid(journald, NULL, yes ? WUNTRACED : WCONTINUED), journald);
+}
+
+/* It hangs, and as many wait for it to accept them as may. */
+static void test_stream_that_is_not_accepted(void **state) {
+        Output o;
+        int fds[64], n = 0;
+        stopped(true);
+        while (n < 64 && (fds[n] = journal_stream_open("thing", "x.scope")) >= 0)
+                n++;
+        assert_true(n > 0 && n < 64);
+        assert_int_equal(fds[n], -EAGAIN);
+        assert_int_equal(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+        job.output = OUTPUT_JOURNAL_STREAM;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(o.kind, OUTPUT_JOURNAL_RELAY);
+        output_started(&o);
+        output_finish(&o);
+        while (n > 0)
+                close(fds[--n]);
+}
+
+/* What stands in the loop's poll, and what the task's end of the pipe still takes. */
+static int watched(const Output *o, short want, int wait_ms) {
+        struct pollfd p = { .events = 0 };
+        p.fd = output_watch(o, &p.events);
+        assert_int_equal(p.events, want);
+        return poll(&p, 1, wait_ms);
+}
+
+/* Until the task would have to wait; how many lines that were. */
+static unsigned write_until_full(Output *o, unsigned from) {
+        char line[64];
+        for (unsigned i = from;; i++) {
+                int n = snprintf(line, sizeof line, "line %u.\n", i);
+                if (write(o->task_fd, line, (size_t) n) != n) {
+                        assert_int_equal(errno, EAGAIN);
+                        return i;
+                }
+                short events;
+                (void) output_watch(o, &events);
+                while (events == POLLIN && output_pump(o))
+                        (void) output_watch(o, &events);
+        }
+}
+
+/* A journald that does not read holds up the task, at its pipe, and not us; nothing is lost when it reads again. */
+static void test_relay_waits(void **state) {
+        Output o;
+        job.output = OUTPUT_JOURNAL_RELAY;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
+        assert_int_equal(watched(&o, POLLIN, 0), 0);
+        stopped(true);
+        unsigned n = write_until_full(&o, 0);
+        assert_true(n > 1000);
+        assert_int_equal(watched(&o, POLLOUT, 50), 0);          /* the loop sleeps */
+        assert_int_equal(output_pump(&o), 0);
+        stopped(false);
+        assert_int_equal(watched(&o, POLLOUT, 20000), 1);
+        for (int i = 0; i < 100 && output_pump(&o); i++)
+                ;
+        output_started(&o);
+        output_finish(&o);
+        assert_int_equal(o.dropped, 0);
+
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+        char line[64];
+        assert_int_equal(fd_read_file_at(AT_FDCWD, "/run/messages", 16 << 20, &text, &len), 0);
+        const char *at = text;
+        for (unsigned i = 0; i < n; i++) {
+                snprintf(line, sizeof line, "MESSAGE=line %u.\n", i);
+                at = strstr(at, line);
+                if (!at)
+                        fail_msg("of %u lines, number %u is missing", n, i);
+        }
+}
+
+/* Its socket goes while it is waited for, and another one comes. */
+static void test_relay_finds_another_journald(void **state) {
+        Output o;
+        job.output = OUTPUT_JOURNAL_RELAY;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
+        stopped(true);
+        (void) write_until_full(&o, 0);
+        journald_end();
+        assert_int_equal(watched(&o, POLLOUT, 20000), 1);
+        journald_begin();
+        for (short events = POLLOUT; events == POLLOUT; (void) output_watch(&o, &events))
+                (void) output_pump(&o);
+        output_started(&o);
+        output_finish(&o);
+        assert_int_equal(o.dropped, 0);
+        _cleanup_free_ char *text = written("/run/messages");
+        assert_non_null(strstr(text, "MESSAGE=line "));
+}
+
+/* It still does not read when the attempt is over. */
+static void test_relay_gives_up(void **state) {
+        Output o;
+        job.output = OUTPUT_JOURNAL_RELAY;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
+        stopped(true);
+        (void) write_until_full(&o, 0);
+        usec_t begin = clock_boot();
+        output_started(&o);
+        output_finish(&o);
+        usec_t took = clock_boot() - begin;
+        assert_true(took >= 5 * USEC_PER_SEC && took < 8 * USEC_PER_SEC);
+        assert_true(o.dropped > 60000);                         /* a pipe full, and what had been read */
+}
+
 int main(void) {
         if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
             mount("tmpfs", "/run", "tmpfs", 0, "size=16m") < 0 || fd_mkdirs(DIR, 0755) < 0)
@@ -193,6 +310,8 @@ int main(void) {
         log_set_level(LOG_CRIT);
         place = PLACE_INIT;
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        const struct CMUnitTest tests[] = { T(test_stream), T(test_relay), T(test_stream_falls_back), T(test_journald_that_hangs) };
+        const struct CMUnitTest tests[] = { T(test_stream), T(test_relay), T(test_stream_falls_back), T(test_journald_that_hangs),
+                                             T(test_relay_waits), T(test_relay_finds_another_journald), T(test_relay_gives_up),
+                                             T(test_stream_that_is_not_accepted) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
