@@ -130,12 +130,14 @@ static int sockets_make(AttemptDir *d, uid_t uid, gid_t gid) {
         return listen(d->control_fd, 16) < 0 ? -errno : 0;
 }
 
-/* The kept one gets the attempt's name. 0: there is none that could be taken. */
-static int keep_take(AttemptDir *d, uid_t uid, gid_t gid) {
+/* The kept one gets the attempt's name. 0: there is none that could be taken. Whoever has connected to its notify may send for ever, so that it
+ * never goes from one user to another. */
+static int keep_take(AttemptDir *d, uid_t uid) {
         AttemptKeep *k = d->keep;
         if (!k || k->fd < 0)
                 return 0;
-        if (renameat2(d->place->attempts_fd, k->name, d->place->attempts_fd, d->key, RENAME_NOREPLACE) < 0) {
+        if (k->uid != uid ||
+            renameat2(d->place->attempts_fd, k->name, d->place->attempts_fd, d->key, RENAME_NOREPLACE) < 0) {
                 attempt_keep_done(k, d->place);
                 return 0;
         }
@@ -145,8 +147,7 @@ static int keep_take(AttemptDir *d, uid_t uid, gid_t gid) {
         d->notify_fd = TAKE_FD(k->notify_fd);
         d->cgroup = TAKE_PTR(k->cgroup);
         d->uid = k->uid;
-        int r = d->uid == uid ? 0 : notify_own(d, uid, gid);
-        return r < 0 ? r : 1;
+        return 1;
 }
 
 int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, AttemptKeep *keep, int parameters_fd, uid_t uid, gid_t gid) {
@@ -154,7 +155,7 @@ int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, Attempt
         d->place = place;
         d->keep = keep;
         snprintf(d->key, sizeof d->key, "%s", key);
-        int r = keep_take(d, uid, gid);
+        int r = keep_take(d, uid);
         if (r == 0) {
                 r = directory_new(d);
                 if (r >= 0)

@@ -33,7 +33,7 @@ typedef struct AttemptDir {
 
 #define ATTEMPT_DIR_INIT ((AttemptDir) { .fd = -1, .work_fd = -1, .control_fd = -1, .notify_fd = -1, .parameters_fd = -1 })
 
-/* Makes the directory with all in it, or takes the kept one; parameters are copied from the descriptor. A directory left behind by a supervisor
+/* Makes the directory with all in it, or takes the kept one if that is the same user's; parameters are copied from the descriptor. A directory left behind by a supervisor
  * that was killed at its gate is replaced. -EEXIST: a record says that this attempt has run already, nothing was touched. */
 int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, AttemptKeep *keep, int parameters_fd, uid_t uid, gid_t gid);
 /* What NOTIFY_SOCKET says. */

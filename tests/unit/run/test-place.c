@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -169,6 +171,35 @@ static void test_a_long_path(void **state) {
         attempt_dir_remove(&d);
 }
 
+/* Whoever connected to a notify socket may send to it for ever: it is kept for its own user, and for nobody else. */
+static void test_a_kept_socket_stays_with_its_user(void **state) {
+        Fixture *f = *state;
+        AttemptDir d = ATTEMPT_DIR_INIT;
+        AttemptKeep keep = ATTEMPT_KEEP_INIT;
+        _cleanup_close_ int from = parameters(1), sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        const struct sockaddr_un notify = { .sun_family = AF_UNIX, .sun_path = "notify" };
+        struct stat st;
+
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345), 0);
+        assert_int_equal(connect(sender, (const struct sockaddr *) &notify, sizeof notify), 0);         /* it is the present directory */
+        attempt_dir_remove(&d);
+        assert_true(keep.fd >= 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345), 0);
+        assert_int_equal(send(sender, "WATCHDOG=1", 10, 0), 10);
+        attempt_dir_remove(&d);
+        assert_true(keep.fd >= 0);
+        assert_int_equal(attempt_dir_make(&d, &f->place, KEY, &keep, from, 12346, 12346), 0);
+        assert_int_equal(send(sender, "WATCHDOG=1", 10, MSG_NOSIGNAL), -1);
+        assert_int_equal(errno, ECONNREFUSED);
+        assert_int_equal(fstatat(d.fd, "notify", &st, 0), 0);
+        assert_int_equal(st.st_uid, 12346);
+        attempt_dir_remove(&d);
+        attempt_keep_done(&keep, &f->place);
+}
+
 /* ── refusals ── */
 
 static void refused(Fixture *f) {
@@ -265,6 +296,7 @@ int main(void) {
                 TEST(test_a_record_says_it_ran),
                 TEST(test_a_left_directory_is_replaced),
                 TEST(test_a_long_path),
+                TEST(test_a_kept_socket_stays_with_its_user),
                 TEST(test_directories_of_others),
                 TEST(test_links_are_not_followed),
                 TEST(test_somebody_was_first_in_memory),
