@@ -3,6 +3,7 @@
 #include "jobbers-run/output.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
@@ -229,7 +230,8 @@ int output_open(Output *o, const Job *job) {
                         return 0;
                 o->kind = OUTPUT_JOURNAL_RELAY;         /* journald may be restarting: its datagram socket stays */
         }
-        if (o->kind == OUTPUT_DESCRIPTOR) {
+        /* Root's terminal can be read by whoever has it, and kept beyond the end: it is not for other users. */
+        if (o->kind == OUTPUT_DESCRIPTOR && (!job->place->privileged || job->user->uid == 0)) {
                 o->task_fd = fcntl(job->output_fd, F_DUPFD_CLOEXEC, 3);
                 return o->task_fd < 0 ? -errno : 0;
         }
@@ -244,7 +246,7 @@ int output_open(Output *o, const Job *job) {
 }
 
 void output_started(Output *o) {
-        if (o->kind == OUTPUT_DESCRIPTOR)
+        if (o->kind == OUTPUT_DESCRIPTOR && o->read_fd < 0)
                 o->task_fd = fd_close(o->task_fd);
 }
 
@@ -253,39 +255,53 @@ void output_main_ended(Output *o) {
                 o->task_fd = fd_close(o->task_fd);
 }
 
-static ssize_t pump(Output *o) {
+/* Whether the descriptor takes more now: who does not read on holds up the task, and not us. */
+static bool descriptor_waits(Output *o, int timeout_ms) {
+        struct pollfd p = { .fd = o->job->output_fd, .events = POLLOUT };
+        o->blocked = poll(&p, 1, timeout_ms) <= 0;
+        return o->blocked;
+}
+
+static ssize_t pump(Output *o, int timeout_ms) {
         static char buf[CHUNK]; /* one supervisor, one task */
+        bool passed_on = o->kind == OUTPUT_DESCRIPTOR;
         ssize_t n;
         if (o->rest_len > 0)
                 return (ssize_t) journal_add(o, o->rest, o->rest_len);
-        if (o->read_fd < 0)
+        if (o->read_fd < 0 || (passed_on && descriptor_waits(o, timeout_ms)))
                 return 0;
-        n = read(o->read_fd, buf, sizeof buf);
+        n = read(o->read_fd, buf, passed_on ? PIPE_BUF : sizeof buf);
         if (n < 0)
                 return 0;       /* EAGAIN, EINTR */
         if (n == 0) {
                 o->read_fd = fd_close(o->read_fd);
                 return 0;
         }
-        if (o->kind != OUTPUT_FILE)
+        if (o->kind == OUTPUT_FILE)
+                file_add(o, buf, (size_t) n);
+        else if (passed_on)
+                o->dropped += fd_write_all(o->job->output_fd, buf, (size_t) n) < 0 ? (uint64_t) n : 0;
+        else
                 return (ssize_t) journal_add(o, buf, (size_t) n);
-        file_add(o, buf, (size_t) n);
         return n;
 }
 
-int output_watch(const Output *o, short *events) {
-        *events = o->rest_len > 0 ? POLLOUT : POLLIN;
-        return o->rest_len > 0 ? o->journal_fd : o->read_fd;
+struct pollfd output_poll(const Output *o) {
+        if (o->rest_len > 0)
+                return (struct pollfd) { .fd = o->journal_fd, .events = POLLOUT };
+        if (o->blocked)
+                return (struct pollfd) { .fd = o->job->output_fd, .events = POLLOUT };
+        return (struct pollfd) { .fd = o->read_fd, .events = POLLIN };
 }
 
 int output_pump(Output *o) {
-        return pump(o) > 0;
+        return pump(o, 0) > 0;
 }
 
 void output_finish(Output *o) {
         usec_t until = clock_boot() + JOURNAL_PATIENCE;
         size_t total = 0;
-        for (ssize_t n; total < FINISH_MAX && ((n = pump(o)) > 0 || (o->rest_len > 0 && journal_wait(o->journal_fd, until) >= 0));)
+        for (ssize_t n; total < FINISH_MAX && ((n = pump(o, -1)) > 0 || (o->rest_len > 0 && journal_wait(o->journal_fd, until) >= 0));)
                 total += (size_t) n;
         journal_finish(o, until);
         usec_t patience = until - MIN(until, clock_boot());

@@ -5,6 +5,8 @@
  * read what it printed. */
 #pragma once
 
+#include <poll.h>
+
 #include "jobbers-run/job.h"
 
 typedef struct Output {
@@ -14,6 +16,7 @@ typedef struct Output {
         int read_fd;            /* of the pipe, -1 without one or at its end */
         int file_fd;            /* opened on the first byte */
         bool file_failed;
+        bool blocked;           /* the descriptor takes nothing in at the moment */
         char file[ULID_LEN + 8];
         uint64_t size, cap, cut, dropped;
         /* Journal relay. */
@@ -32,8 +35,8 @@ int output_open(Output *o, const Job *job);
  * for nothing a moment earlier. */
 void output_started(Output *o);
 void output_main_ended(Output *o);
-/* What to poll for before the next pump: the pipe; or journald, when it has no room for what was read: then the task waits for its pipe. */
-int output_watch(const Output *o, short *events);
+/* What to wait for before the next pump: the pipe; or journald or the descriptor, where they have no room: then the task waits for its pipe. */
+struct pollfd output_poll(const Output *o);
 /* Moves what is there, at most one buffer full. 1 if it moved some, 0 if there was nothing, no room for it, or it is over. */
 int output_pump(Output *o);
 /* The attempt's cgroup is empty: moves all that is left and closes. */

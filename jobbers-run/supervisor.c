@@ -199,14 +199,13 @@ static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
                 [NOTIFY] = { .fd = passed_busy() >= 0 ? passed_busy() : s->dir.notify_fd, .events = POLLIN },
                 [CHANNEL] = { .fd = s->uplink.fd, .events = POLLIN },
                 [CONTROL] = { .fd = s->uplink.listen_fd, .events = POLLIN },
-                [OUTPUT] = { .fd = -1 },
+                [OUTPUT] = output_poll(&s->output),
                 [EMPTY] = { .fd = -1 },
                 [TERM] = { .fd = s->phase == PHASE_RUNNING ? s->term_fd : -1, .events = POLLIN },
         };
         struct timespec ts, *timeout = NULL;
         usec_t at = MIN(next_deadline(s), flush_at), now = clock_boot();
 
-        p[OUTPUT].fd = output_watch(&s->output, &p[OUTPUT].events);
         if (s->main_ended)
                 p[EMPTY].fd = s->box.driver->watch(&s->box, &p[EMPTY].events);
         if (at != USEC_INFINITY) {

@@ -1377,6 +1377,28 @@ def test_terminal_without_cgroups(make, holder):
     assert r.returncode == 0 and 'in a terminal' in r.stderr, r
 
 
+def test_terminal_of_root_is_not_the_tasks(launcher):
+    """It is open for reading too. A task of root has it anyway."""
+    launcher.define('look', 'test -t 1 -o -t 2 && echo a terminal || echo no terminal')
+    launcher.define('root', 'test -t 1 -a -t 2 && echo a terminal || echo no terminal', User='root')
+    for name, answer in (('look', b'no terminal'), ('root', b'a terminal')):
+        ours, theirs = os.openpty()
+        r = subprocess.run([RUN, *launcher.flags, name], stdout=subprocess.PIPE, stderr=theirs, env=launcher.env, timeout=30)
+        os.close(theirs)
+        assert r.returncode == 0 and os.read(ours, 4096).strip() == answer, name
+        os.close(ours)
+
+
+def test_terminal_that_is_not_read(launcher):
+    """It holds up the task's output, and not its end."""
+    launcher.define('flood', 'echo $$ >@BOX@; trap "" PIPE; while :; do echo "a line that nobody reads"; done', TimeoutSec='1s')
+    p = subprocess.Popen([RUN, *launcher.flags, 'flood'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=launcher.env)
+    pid = int(launcher.line())
+    until(lambda: not alive(pid), 'its time is up')
+    err = p.communicate(timeout=20)[1]
+    assert b'a line that nobody reads' in err and b'timed out' in err and b'could not be kept' not in err
+
+
 def test_terminal_shows_status(launcher):
     launcher.define('talk', NOTIFY % 's.send(b"STATUS=half\\nX_JOBBERS_PROGRESS=50")')
     r = terminal(launcher, 'talk')

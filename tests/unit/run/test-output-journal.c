@@ -211,8 +211,7 @@ static void test_stream_that_is_not_accepted(void **state) {
 
 /* What stands in the loop's poll, and what the task's end of the pipe still takes. */
 static int watched(const Output *o, short want, int wait_ms) {
-        struct pollfd p = { .events = 0 };
-        p.fd = output_watch(o, &p.events);
+        struct pollfd p = output_poll(o);
         assert_int_equal(p.events, want);
         return poll(&p, 1, wait_ms);
 }
@@ -226,10 +225,8 @@ static unsigned write_until_full(Output *o, unsigned from) {
                         assert_int_equal(errno, EAGAIN);
                         return i;
                 }
-                short events;
-                (void) output_watch(o, &events);
-                while (events == POLLIN && output_pump(o))
-                        (void) output_watch(o, &events);
+                while (output_poll(o).events == POLLIN && output_pump(o))
+                        ;
         }
 }
 
@@ -277,7 +274,7 @@ static void test_relay_finds_another_journald(void **state) {
         journald_end();
         assert_int_equal(watched(&o, POLLOUT, 20000), 1);
         journald_begin();
-        for (short events = POLLOUT; events == POLLOUT; (void) output_watch(&o, &events))
+        while (output_poll(&o).events == POLLOUT)
                 (void) output_pump(&o);
         output_started(&o);
         output_finish(&o);
