@@ -66,23 +66,41 @@ static int file_put(const char *path, const char *text) {
         return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
+/* A process goes in once only. So what fails on the way for want of memory or descriptors goes on from there when it is tried again. */
+static enum { OUTSIDE, GROUPS, UID, GID, INSIDE } at;
+static int outer_fd = -1;
+
 static int namespace_enter(void) {
-        uid_t uid = geteuid();
-        gid_t gid = getegid();
+        static uid_t uid;       /* inside it is another until the map is written */
+        static gid_t gid;
         char map[64];
-        int r;
-        if (uid == 0)
-                return unshare(CLONE_NEWPID) < 0 ? -errno : 0;
-        if (unshare(CLONE_NEWUSER | CLONE_NEWPID) < 0)
-                return -errno;
-        r = file_put("/proc/self/setgroups", "deny");
-        snprintf(map, sizeof map, "%u %u 1", uid, uid);
-        if (r >= 0)
-                r = file_put("/proc/self/uid_map", map);
-        snprintf(map, sizeof map, "%u %u 1", gid, gid);
-        if (r >= 0)
-                r = file_put("/proc/self/gid_map", map);
+        int r = 0;
+        if (at == OUTSIDE) {
+                uid = geteuid();
+                gid = getegid();
+                if (outer_fd < 0 && (outer_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC)) < 0)
+                        return -errno;
+                if (unshare(uid == 0 ? CLONE_NEWPID : CLONE_NEWUSER | CLONE_NEWPID) < 0)
+                        return -errno;
+                at = uid == 0 ? INSIDE : GROUPS;
+        }
+        for (; r >= 0 && at < INSIDE; at += r >= 0) {
+                snprintf(map, sizeof map, "%u %u 1", at == UID ? uid : gid, at == UID ? uid : gid);
+                r = at == GROUPS ? file_put("/proc/self/setgroups", "deny") : file_put(at == UID ? "/proc/self/uid_map" : "/proc/self/gid_map", map);
+        }
         return r;
+}
+
+/* The first process could not be made. The kernel may have given up the namespace with it: then each further fork in there is short of memory.
+ * Root leaves it for another; an ordinary user cannot. */
+static int namespace_failed(int error) {
+        static bool before;
+        if (setns(outer_fd, CLONE_NEWPID) >= 0)
+                at = OUTSIDE;
+        else if (before && error == -ENOMEM)
+                return -ESRCH;
+        before = true;
+        return error;
 }
 
 static int init_start(Containment *c) {
@@ -95,19 +113,25 @@ static int init_start(Containment *c) {
         pid_t pid = fork();
         if (pid == 0)
                 init_main(pair[1]);
-        r = pid < 0 ? -errno : 0;
+        r = pid < 0 ? namespace_failed(-errno) : 0;
         close(pair[1]);
         if (r < 0) {
                 close(pair[0]);
                 return r;
         }
+        outer_fd = fd_close(outer_fd);
         c->init_pid = pid;
         c->init_fd = pair[0];
         return 0;
 }
 
+/* Tried again, the init is there already; where somebody has ended it meanwhile, nothing can be started in there any more. */
 static int pidns_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
-        int r = init_start(c);
+        int r = c->init_pid == 0 ? init_start(c) : 0;
+        if (r >= 0 && waitpid(c->init_pid, NULL, WNOHANG) != 0) {
+                c->init_pid = 0;
+                r = -ESRCH;
+        }
         if (r >= 0)     /* so that the launcher can end it, and see it ended, when we are killed */
                 r = attempt_dir_set_init(dir, c->init_pid, process_start_time(c->init_pid));
         if (r < 0)
@@ -171,6 +195,7 @@ static void pidns_cleanup(Containment *c) {
 const ContainmentDriver containment_pidns = {
         .name = "PID namespace",
         .flag = LAUNCHER_HOLDS_PIDNS,
+        .lasting = true,
         .prepare = pidns_prepare,
         .spawn = pidns_spawn,
         .signal_all = pidns_signal_all,

@@ -19,6 +19,7 @@ typedef struct ContainmentDriver {
         const char *name;
         uint32_t flag;                          /* LAUNCHER_HOLDS_* */
         bool reusable;                          /* it leaves no mark on the supervisor's process */
+        bool lasting;                           /* what prepare has made stays when it is tried again */
         /* After the gate, before the record: -errno and a sentence in *ret_sentence. */
         int (*prepare)(Containment *c, AttemptDir *dir, char **ret_sentence);
         /* Creates the main process. Its pid, or -errno. */

@@ -98,7 +98,8 @@ int supervisor_gate(Supervisor *s, char **ret_sentence) {
                         log_task(&(LogTask) { .id = &j->task_id, .attempt = j->attempt }, LOG_WARNING, r,
                                  "the host is short of disk space, memory or descriptors; the attempt is not started yet, trying again every second");
                 told = true;
-                s->box.driver->cleanup(&s->box);
+                if (!s->box.driver->lasting)
+                        s->box.driver->cleanup(&s->box);
                 attempt_dir_remove(&s->dir);
                 r = gate_wait(s, clock_boot() + TRY_AGAIN);
                 if (r < 0)

@@ -1110,17 +1110,25 @@ def test_an_idle_supervisor_leaves_with_its_channel(launcher):
 
 # ── a full disk ──
 
-@pytest.fixture
-def small(make):
+def small_state(launcher):
     """Its state directory is a file system of a megabyte."""
-    launcher = make()
     state = os.path.join(launcher.tmp, 'state')
     os.mkdir(state)
-    jobbers = pwd.getpwnam('jobbers')
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,mode=0700,uid={jobbers.pw_uid},gid={jobbers.pw_gid}', 'none', state], check=True)
+    owner = pwd.getpwnam('jobbers') if launcher.uid == 0 else pwd.getpwuid(launcher.uid)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,mode=0700,uid={owner.pw_uid},gid={launcher.gid or owner.pw_gid}', 'none', state], check=True)
     launcher.ballast = os.path.join(state, 'ballast')
     yield launcher
     subprocess.run(['umount', '-l', state], check=True)
+
+
+@pytest.fixture
+def small(make):
+    yield from small_state(make())
+
+
+@pytest.fixture
+def small_anywhere(anywhere):
+    yield from small_state(anywhere)
 
 
 def fill(launcher):
@@ -1132,23 +1140,25 @@ def fill(launcher):
             pass
 
 
-def test_full_disk_before_the_start(small):
-    small.define('ok', 'exit 0')
-    small.start()
-    fill(small)
-    a = small.run('ok')
-    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small.log(), 'it says that it waits')
+def test_full_disk_before_the_start(small_anywhere):
+    small_anywhere.define('ok', 'exec >@BOX@; trap "echo ended; exit 0" TERM; echo ran; sleep 1000 & wait')
+    small_anywhere.start()
+    fill(small_anywhere)
+    a = small_anywhere.run('ok')
+    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small_anywhere.log(), 'it says that it waits')
     assert not a.started_exists and a.record() is None
-    os.unlink(small.ballast)
-    assert a.end()['EXIT_STATUS'] == '0'
+    os.unlink(small_anywhere.ballast)
+    assert small_anywhere.line() == 'ran'
+    a.say('STOP=cancelled\n')
+    assert small_anywhere.line() == 'ended' and a.end()['EXIT_STATUS'] == '0'
 
 
-def test_full_disk_before_the_start_and_given_up(small):
-    small.define('ok', 'echo ran >@BOX@')
-    small.start()
-    fill(small)
-    a = small.run('ok')
-    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small.log(), 'it says that it waits')
+def test_full_disk_before_the_start_and_given_up(small_anywhere):
+    small_anywhere.define('ok', 'echo ran >@BOX@')
+    small_anywhere.start()
+    fill(small_anywhere)
+    a = small_anywhere.run('ok')
+    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small_anywhere.log(), 'it says that it waits')
     a.channel.shutdown(socket.SHUT_WR)
     assert a.end() is None and a.traces() == []
 
