@@ -153,6 +153,7 @@ static int start_once(Supervisor *s, char ***env, char **ret_sentence) {
         s->record.started_at = s->record.heartbeat_at = clock_wall();
         s->timeout_at = deadline_after(now, d->timeout);
         s->beat_limit = deadline_after(now, d->max_heartbeat_interval);
+        plan.patience = MIN(START_PATIENCE, MIN(d->timeout, d->max_heartbeat_interval));
         return s->box.driver->spawn(&s->box, &plan);
 }
 

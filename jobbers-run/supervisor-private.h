@@ -13,6 +13,7 @@
 #include "jobbers-run/uplink.h"
 
 #define TRY_AGAIN USEC_PER_SEC                  /* after a full disk and the like */
+#define START_PATIENCE (30 * USEC_PER_SEC)      /* for a working directory and a program that do not answer */
 #define POLL_MAX (30 * USEC_PER_SEC)            /* ppoll does not count suspended time, deadlines do */
 #define WAIT_NONE (-1)                          /* to wait(2)'s macros neither an exit nor a signal */
 

@@ -134,6 +134,8 @@ static void reap(Supervisor *s) {
                         s->main_ended = true;
                         s->wait_status = status;
                         output_main_ended(&s->output);
+                        if (s->stop == STOP_NONE && child_failure_is_late(s->failure, status))
+                                s->wait_status = W_EXITCODE(s->failure->status, 0);     /* as if it had said so itself */
                         /* It may have got its SIGTERM a moment before we get ours. */
                         if (s->stop == STOP_NONE && scope_is_stopped(s, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 100 : 0))
                                 s->stop = STOP_SHUTDOWN;
@@ -222,6 +224,8 @@ static void turn(Supervisor *s, const sigset_t *mask, usec_t flush_at) {
         if (!interrupted && p[OUTPUT].revents)
                 (void) output_pump(&s->output);
         reap(s);
+        if (s->failure->late && s->failure->status != 0)        /* it may be one of these that it was too late for */
+                check_deadlines(s, now);
         if (!interrupted && p[CHANNEL].revents)
                 uplink_read(&s->uplink, s->phase == PHASE_ENDING ? "ending" : "running");
         if (!interrupted && p[CONTROL].revents)

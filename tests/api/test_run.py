@@ -141,6 +141,54 @@ def test_working_directory_missing(launcher):
     assert r['EXIT_STATUS'] == '200' and '/nowhere/at/all' in r['ERROR']
 
 
+HANGING = """
+import ctypes, os, struct, sys
+at, reads = sys.argv[1], sys.argv[2] == 'reads'
+fd = os.open('/dev/fuse', os.O_RDWR)
+options = f'fd={fd},rootmode=40755,user_id=0,group_id=0,allow_other'
+if ctypes.CDLL(None).mount(b'hanging', at.encode(), b'fuse', 0, options.encode()) < 0:
+    sys.exit(77)
+if reads:
+    unique = struct.unpack_from('=IIQ', os.read(fd, 65536))[2]
+    os.write(fd, struct.pack('=IiQ', 80, 0, unique) + struct.pack('=IIIIHHIIHH32x', 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0))
+print('mounted', flush=True)
+while reads:
+    os.read(fd, 65536)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=['reads', 'reads nothing'])
+def hanging(request, launcher):
+    """A directory on a file system that does not answer, and what ends that."""
+    path = os.path.join(launcher.tmp, 'hanging')
+    os.mkdir(path)
+    server = subprocess.Popen(['/usr/bin/python3', '-c', HANGING, path, request.param], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if server.stdout.readline() != b'mounted\n':
+        pytest.skip('no FUSE here')
+    yield path, server.kill
+    server.kill()
+    server.communicate()
+    subprocess.run(['umount', '-l', path], check=True)
+
+
+@pytest.mark.parametrize('setting, reason', [('TimeoutSec', 'timeout'), ('MaxHeartbeatIntervalSec', 'stalled'), (None, 'cancelled')])
+def test_working_directory_that_does_not_answer(launcher, hanging, setting, reason):
+    """Its supervisor goes on, and ends it as ever; which takes effect when the kernel lets go of it."""
+    directory, let_go = hanging
+    launcher.define('x', 'echo ran >@BOX@', WorkingDirectory=directory, **({setting: '300ms'} if setting else {}))
+    a = launcher.start().run('x')
+    if setting:
+        assert a.note('STOPPING') == reason, 'in time'
+    else:
+        [supervisor] = until(lambda: supervisors(launcher), 'its supervisor')
+        until(lambda: children(supervisor), 'its process')
+        assert a.supervisor() == supervisor, 'it answers'
+        a.say('STOP=cancelled\n')
+    let_go()
+    assert a.end()['END_REASON'] == reason
+
+
 def test_output_in_one_file(anywhere):
     anywhere.define('talk', 'echo out; echo err >&2; echo again')
     a = anywhere.start().run('talk')

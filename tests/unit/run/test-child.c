@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,8 +17,20 @@
 
 static long (*real_syscall)(long number, ...);
 static int keyctl_error;
+static bool chdir_hangs, execve_hangs;
 
-/* The C library's own, but for keyctl; and nothing changes its user. */
+static void hang(void) {
+        for (;;)
+                (void) real_syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+}
+
+int chdir(const char *path) {
+        if (chdir_hangs)
+                hang();
+        return (int) real_syscall(SYS_chdir, path);
+}
+
+/* The C library's own, but for keyctl and what hangs; and nothing changes its user. */
 long syscall(long number, ...) {
         long a[6];
         va_list ap;
@@ -31,6 +44,8 @@ long syscall(long number, ...) {
                 errno = keyctl_error;
                 return keyctl_error == 0 ? 1 : -1;
         }
+        if (number == SYS_execve && execve_hangs)
+                hang();
         return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -41,7 +56,7 @@ static int status_of_true(ChildFailure **ret) {
         const RunUser user = { .change = true, .name = (char *) "somebody" };
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         ChildPlan plan = { .definition = &d, .user = &user, .envp = envp, .stdin_fd = null, .output_fd = null, .cgroup_fd = -1,
-                           .failure = child_failure_get() };
+                           .patience = 30 * USEC_PER_SEC, .failure = child_failure_get() };
         int status;
         pid_t pid = child_spawn(&plan, 0);
         assert_true(pid > 0);
@@ -67,8 +82,78 @@ static void test_without_a_keyring(void **state) {
         assert_string_equal(sentence, "cannot make its session keyring: Cannot allocate memory");
 }
 
+/* Whoever waits for it gets it back in time. */
+static void test_in_time(void **state) {
+        char *argv[] = { (char *) "/bin/true", NULL }, *envp[] = { NULL };
+        Definition d = { .argv = argv, .umask = 022, .limit_nofile_soft = UINT64_MAX };
+        const RunUser user = { .name = (char *) "somebody" };
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        static const struct {
+                const char *directory;          /* no such one: whoever cannot tell stays awake */
+                bool chdir, execve;
+                int step;
+                const char *sentence;
+        } cases[] = {
+                { NULL, true, false, CHILD_EXIT_CHDIR, "its working directory / does not answer" },
+                { "/nowhere", true, false, CHILD_EXIT_CHDIR, "its working directory /nowhere does not answer" },
+                { NULL, false, true, CHILD_EXIT_EXEC, "its program /bin/true does not answer" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                ChildPlan plan = { .definition = &d, .user = &user, .envp = envp, .stdin_fd = null, .output_fd = null, .cgroup_fd = -1,
+                                   .patience = 100 * USEC_PER_MSEC, .failure = child_failure_get() };
+                int status;
+                d.working_directory = (char *) cases[i].directory;
+                chdir_hangs = cases[i].chdir;
+                execve_hangs = cases[i].execve;
+                usec_t begun = clock_boot();
+                (void) alarm(20);
+                pid_t pid = child_spawn(&plan, 0);
+                bool awake = clock_boot() - begun < plan.patience;
+                chdir_hangs = execve_hangs = false;
+                assert_true(pid > 0);
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                (void) alarm(0);
+                assert_true(WIFSIGNALED(status));
+                assert_int_equal(WTERMSIG(status), SIGKILL);
+                if (cases[i].directory)
+                        assert_true(awake);
+                if (cases[i].execve && awake)
+                        continue;               /* a sanitizer: nobody had to wait, and it may as well be the program that was killed */
+                assert_true(child_failure_is_late(plan.failure, status));
+                assert_int_equal(plan.failure->status, cases[i].step);
+                _cleanup_free_ char *sentence = child_failure_sentence(plan.failure, &d, &user);
+                assert_string_equal(sentence, cases[i].sentence);
+        }
+}
+
+/* A program that was killed was not late. */
+static void test_killed_later(void **state) {
+        char *argv[] = { (char *) "/bin/sh", (char *) "-c", (char *) "kill -9 $$", NULL }, *envp[] = { NULL };
+        Definition d = { .argv = argv, .umask = 022, .limit_nofile_soft = UINT64_MAX };
+        const RunUser user = { .name = (char *) "somebody" };
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        static const char *const directories[] = { NULL, "/", "/proc" };        /* the last is on no disk */
+        for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+                ChildPlan plan = { .definition = &d, .user = &user, .envp = envp, .stdin_fd = null, .output_fd = null, .cgroup_fd = -1,
+                                   .patience = 30 * USEC_PER_SEC, .failure = child_failure_get() };
+                int status;
+                d.working_directory = (char *) directories[i];
+                pid_t pid = child_spawn(&plan, 0);
+                assert_true(pid > 0);
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_true(WIFSIGNALED(status));
+                assert_false(child_failure_is_late(plan.failure, status));
+                assert_int_equal(plan.failure->status, 0);
+        }
+}
+
 int main(void) {
         real_syscall = (long (*)(long, ...)) dlsym(RTLD_NEXT, "syscall");
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_without_a_keyring) };
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_without_a_keyring),
+                cmocka_unit_test(test_in_time),
+                cmocka_unit_test(test_killed_later),
+        };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
