@@ -241,6 +241,9 @@ int output_open(Output *o, const Job *job) {
                 return -errno;
         o->read_fd = pipes[0];
         o->task_fd = pipes[1];
+        /* /dev/stderr and /dev/stdout open it once more, as the task's user. Both ends are one inode: it is for writing only. */
+        if (job->place->privileged && (fchown(pipes[1], job->user->uid, (gid_t) -1) < 0 || fchmod(pipes[1], 0200) < 0))
+                return -errno;
         /* Our end alone: the flag belongs to the open file, and the task expects writes to wait. */
         return fcntl(o->read_fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 ? -errno : 0;
 }

@@ -203,6 +203,14 @@ def test_output_in_one_file(anywhere):
     assert b.log() == b'out\nerr\nagain\n-- jobbers: attempt 2 --\nout\nerr\nagain\n'
 
 
+def test_output_by_name(anywhere):
+    """As scripts write it. It does not read there by mistake what it has printed."""
+    anywhere.define('talk', 'echo out >/dev/stdout; echo err >/dev/stderr; (: </dev/stdout) 2>/dev/null || echo no reading')
+    a = anywhere.start().run('talk')
+    assert a.end()['EXIT_STATUS'] == '0'
+    assert a.log() == b'out\nerr\n' + (b'no reading\n' if anywhere.uid == 0 else b'')
+
+
 def test_log_is_complete_when_the_record_is_there(launcher):
     launcher.define('flood', 'i=0; while [ $i -lt 2000 ]; do echo "line $i of a log that has to be whole in the end"; i=$((i+1)); done')
     a = launcher.start().run('flood')
