@@ -113,8 +113,8 @@ static int attempts_open(const char *path, const Identity *owner) {
                 at[n] = '\0';
                 if (owner->uid == 0 && STREQ(at, target)) {
                         int fd = directory_open(target, 0711, owner, 0022);
-                        /* Anybody may make a directory in there after a boot, before us. It is not ours then: nor is the link of any use. */
-                        if (fd != -EPERM || unlink(path) < 0)
+                        /* Anybody may make something in there after a boot, before us. It is not ours then: nor is the link of any use. */
+                        if ((fd != -EPERM && fd != -ENOTDIR && fd != -ELOOP) || unlink(path) < 0)
                                 return fd;
                 }
         }

@@ -250,23 +250,33 @@ static void test_links_are_not_followed(void **state) {
         place_close(&f->place);
 }
 
-/* Anybody may have made a directory of that name in /dev/shm since the last boot. */
+/* Anybody may have made something of that name in /dev/shm since the last boot: a directory, a file, a link. */
 static void test_somebody_was_first_in_memory(void **state) {
         Fixture *f = *state;
         char target[256] = "";
         struct stat st;
 
-        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
-        if (geteuid() != 0 || readlink(f->settings.attempt_dir, target, sizeof target - 1) <= 0)
-                skip();                 /* /tmp is memory itself here, or there is no /dev/shm */
-        place_close(&f->place);
-        assert_int_equal(chown(target, 12345, 12345), 0);
-        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
-        assert_int_equal(lstat(f->settings.attempt_dir, &st), 0);
-        assert_true(S_ISDIR(st.st_mode));
-        assert_int_equal(fstat(f->place.attempts_fd, &st), 0);
-        assert_int_equal(st.st_uid, 0);
-        assert_int_equal(rmdir(target), 0);
+        for (unsigned what = 0; what < 3; what++) {
+                assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+                if (geteuid() != 0 || readlink(f->settings.attempt_dir, target, sizeof target - 1) <= 0)
+                        skip();         /* /tmp is memory itself here, or there is no /dev/shm */
+                place_close(&f->place);
+                assert_int_equal(rmdir(target), 0);
+                if (what == 0)
+                        assert_int_equal(mkdir(target, 0700), 0);
+                else if (what == 1)
+                        assert_int_equal(mknod(target, S_IFREG | 0600, 0), 0);
+                else
+                        assert_int_equal(symlink("/etc", target), 0);
+                assert_int_equal(lchown(target, 12345, 12345), 0);
+                assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+                assert_int_equal(lstat(f->settings.attempt_dir, &st), 0);
+                assert_true(S_ISDIR(st.st_mode));
+                assert_int_equal(fstat(f->place.attempts_fd, &st), 0);
+                assert_int_equal(st.st_uid, 0);
+                assert_int_equal(what == 0 ? rmdir(target) : unlink(target), 0);
+                place_close(&f->place);
+        }
 }
 
 static void test_paths_that_are_no_directories(void **state) {
