@@ -47,6 +47,15 @@ static int rename_as_daemon(const Place *p, const char *from, const char *to) {
         return r;
 }
 
+static void unlink_as_daemon(const Place *p, const char *name) {
+        bool change = p->privileged && p->daemon.uid != p->own_uid;
+        if (change)
+                (void) setfsuid(p->daemon.uid);
+        (void) unlinkat(p->logs_fd, name, 0);
+        if (change)
+                (void) setfsuid(p->own_uid);
+}
+
 /* Another attempt's output begins here. */
 static int file_mark(Output *o) {
         char mark[1 + LOG_MARK_MAX] = "\n", last = '\n';
@@ -107,8 +116,10 @@ static int file_cut(Output *o) {
         }
         if (r >= 0)
                 r = rename_as_daemon(o->job->place, new_name, o->file);
-        if (r < 0)
+        if (r < 0) {
+                unlink_as_daemon(o->job->place, new_name);      /* least of all on a full disk is half a copy to stay */
                 return r;
+        }
         fd_close(o->file_fd);
         o->file_fd = TAKE_FD(to);
         o->size = size;

@@ -4,9 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -14,6 +16,17 @@
 
 #define LOG "01ARZ3NDEKTSV4RRFFQ69G5FAV.log"
 #define CAP 8192
+
+static bool disk_is_full;
+
+/* The second file's: it is moved when it is complete. */
+int renameat(int from_fd, const char *from, int to_fd, const char *to) {
+        if (disk_is_full) {
+                errno = ENOSPC;
+                return -1;
+        }
+        return (int) syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
+}
 
 typedef struct Fixture {
         char path[64];
@@ -119,6 +132,22 @@ static void test_capped(void **state) {
         assert_int_equal(faccessat(f->fd, LOG ".new", F_OK, 0), -1);
 }
 
+/* The cap holds, and nothing is left of the try to keep half. */
+static void test_no_room_to_cut(void **state) {
+        Fixture *f = *state;
+        Output o;
+        struct stat st;
+        assert_int_equal(output_open(&o, &f->job), 0);
+        disk_is_full = true;
+        write_lines(&o, 0, 1000);
+        disk_is_full = false;
+        assert_true(o.dropped > 0);
+        assert_int_equal(faccessat(f->fd, LOG ".new", F_OK, 0), -1);
+        output_finish(&o);
+        assert_int_equal(fstatat(f->fd, LOG, &st, 0), 0);
+        assert_true(st.st_size <= CAP);
+}
+
 static void test_one_endless_line(void **state) {
         Fixture *f = *state;
         Output o;
@@ -168,6 +197,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_no_output_no_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_attempts_are_marked, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_capped, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_room_to_cut, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_endless_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unwritable_is_counted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_links_are_not_followed, setup, teardown),
