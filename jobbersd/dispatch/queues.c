@@ -160,15 +160,17 @@ static void queue_slice_changed(Engine *e, Queue *q) {
         e->slices_changed = true;
 }
 
+static void put_limit(Str *s, uint64_t v, uint64_t none) {
+        (void) (v == none ? str_append(s, "none") : str_printf(s, "%llu", (unsigned long long) v));
+}
+
 static void put_change(Str *s, const char *key, uint64_t before, uint64_t now, uint64_t none) {
         if (before == now)
                 return;
-        (void) str_printf(s, "%s%s", s->len > 0 ? ", " : "", key);
-        for (int i = 0; i < 2; i++) {
-                uint64_t v = i == 0 ? before : now;
-                (void) str_append(s, i == 0 ? " " : " → ");
-                (void) (v == none ? str_append(s, "none") : str_printf(s, "%llu", (unsigned long long) v));
-        }
+        (void) str_printf(s, "%s%s ", s->len > 0 ? ", " : "", key);
+        put_limit(s, before, none);
+        (void) str_append(s, " → ");
+        put_limit(s, now, none);
 }
 
 static void put_rate(Str *s, const QueueConfig *q) {
