@@ -9,15 +9,9 @@ def damage(d, *statements):
     """The daemon is down; what no daemon would write is in its database when it starts again."""
     if d.process and d.process.poll() is None:
         d.stop()
-    db = sqlite3.connect(d.path('state', 'jobbers.db'))
-    for sql, *values in statements:
-        assert db.execute(sql, values).rowcount > 0, sql
-    db.commit()
-    db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-    db.close()
-    for name in os.listdir(d.path('state')):
-        if name.startswith('jobbers.db'):
-            os.chown(d.path('state', name), os.stat(d.path('state')).st_uid, os.stat(d.path('state')).st_gid)
+    with d.database() as db:
+        for sql, *values in statements:
+            assert db.execute(sql, values).rowcount > 0, sql
     d.start()
 
 

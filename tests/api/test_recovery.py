@@ -233,19 +233,13 @@ def test_a_broken_record_costs_one_task(d):
 
 def other_boot(d):
     """As if the host had been rebooted since."""
-    db = sqlite3.connect(d.path('state', 'jobbers.db'))
-    columns = {(table, c[1]) for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-               for c in db.execute(f'PRAGMA table_info({table})').fetchall()}
-    tables = [t for t, c in columns if c == 'boot_id']
-    assert tables, columns
-    for t in tables:
-        db.execute(f"UPDATE {t} SET boot_id = '0123456789abcdef0123456789abcdef'")
-    db.commit()
-    db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-    db.close()
-    for name in os.listdir(d.path('state')):
-        if name.startswith('jobbers.db'):
-            os.chown(d.path('state', name), os.stat(d.path('state')).st_uid, os.stat(d.path('state')).st_gid)
+    with d.database() as db:
+        columns = {(table, c[1]) for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                   for c in db.execute(f'PRAGMA table_info({table})').fetchall()}
+        tables = [t for t, c in columns if c == 'boot_id']
+        assert tables, columns
+        for t in tables:
+            db.execute(f"UPDATE {t} SET boot_id = '0123456789abcdef0123456789abcdef'")
 
 
 @pytest.mark.parametrize('policy, status', [('stop', 'stalled'), ('continue', 'stalled'), ('resubmit', 'completed')])

@@ -1196,12 +1196,18 @@ def fill(launcher):
             pass
 
 
+def run_without_space(launcher):
+    """An attempt that waits for some before it starts."""
+    fill(launcher)
+    a = launcher.run('ok')
+    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in launcher.log(), 'it says that it waits')
+    return a
+
+
 def test_full_disk_before_the_start(small_anywhere):
     small_anywhere.define('ok', 'exec >@BOX@; trap "echo ended; exit 0" TERM; echo ran; sleep 1000 & wait')
     small_anywhere.start()
-    fill(small_anywhere)
-    a = small_anywhere.run('ok')
-    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small_anywhere.log(), 'it says that it waits')
+    a = run_without_space(small_anywhere)
     assert not a.started_exists and a.record() is None
     os.unlink(small_anywhere.ballast)
     assert small_anywhere.line() == 'ran'
@@ -1212,9 +1218,7 @@ def test_full_disk_before_the_start(small_anywhere):
 def test_full_disk_before_the_start_and_given_up(small_anywhere):
     small_anywhere.define('ok', 'echo ran >@BOX@')
     small_anywhere.start()
-    fill(small_anywhere)
-    a = small_anywhere.run('ok')
-    until(lambda: 'the host is short of disk space, memory or descriptors; the attempt is not started yet' in small_anywhere.log(), 'it says that it waits')
+    a = run_without_space(small_anywhere)
     a.channel.shutdown(socket.SHUT_WR)
     assert a.end() is None and a.traces() == []
 

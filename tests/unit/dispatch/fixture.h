@@ -90,15 +90,17 @@ static inline void engine_stop(Fixture *f) {
         f->event = NULL;
 }
 
-/* A daemon that starts with a database in which is what no verb would write. */
-static inline void damage(Fixture *f, const char *sql) {
+/* A daemon that starts with a database in which is what no verb would write. Returns how many rows the statement changed, one at least. */
+static inline int damage(Fixture *f, const char *sql) {
         sqlite3 *db;
         engine_stop(f);
         assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-        assert_true(sqlite3_changes(db) > 0);
+        int changes = sqlite3_changes(db);
+        assert_true(changes > 0);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         engine_start(f, true);
+        return changes;
 }
 
 /* Takes what the daemon said to the launcher. true: there was something. */

@@ -1,5 +1,4 @@
 /* Times: what a client asked for follows the wall clock, delays follow a clock that nobody can set. */
-#include <sqlite3.h>
 #include <sys/timerfd.h>
 
 #include "fixture.h"
@@ -153,13 +152,9 @@ static void backward_step_beside_an_end(void **state) {
         step_beside_an_end(*state, -30 * (int64_t) MINUTE);
 }
 
-/* The database as it is after a boot of the host. */
-static void forget_boot(Fixture *f) {
-        sqlite3 *db;
-        assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "UPDATE meta SET value = '00000000000000000000000000000000 5' WHERE name = 'clock'", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_changes(db), 1);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+/* A daemon that starts after a boot of the host. */
+static void boot(Fixture *f) {
+        assert_int_equal(damage(f, "UPDATE meta SET value = '00000000000000000000000000000000 5' WHERE name = 'clock'"), 1);
 }
 
 /* A host without a battery begins years back, and corrects its clock a moment later: the retry is not years away. */
@@ -167,10 +162,8 @@ static void wrong_clock_at_boot(void **state) {
         Fixture *f = *state;
         int64_t years = -2 * 365 * 24 * 60 * (int64_t) MINUTE;
         Ulid id = failed_once(f);
-        engine_stop(f);
-        forget_boot(f);
         clock_shift(years, 0);
-        engine_start(f, true);
+        boot(f);
         some_turns(f);
         assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
         clock_shift(0, 0);
@@ -185,10 +178,8 @@ static void wrong_clock_at_boot(void **state) {
 static void right_clock_at_boot(void **state) {
         Fixture *f = *state;
         Ulid id = failed_once(f);
-        engine_stop(f);
-        forget_boot(f);
         clock_shift(40 * USEC_PER_SEC, 40 * USEC_PER_SEC);
-        engine_start(f, true);
+        boot(f);
         assert_int_equal(run(f), 0);
         assert_int_equal(status_of(f, &id), TASK_SCHEDULED);
         clock_shift(62 * USEC_PER_SEC, 62 * USEC_PER_SEC);
@@ -229,17 +220,11 @@ static void rates_follow_the_clock(void **state) {
 /* A due row that cannot be read stays where it is; it stops nobody, and is not looked at all the time. */
 static void unreadable(void **state) {
         Fixture *f = *state;
-        sqlite3 *db;
         Ulid bad, good;
         assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1, .run_at = clock_wall() + MINUTE }, &bad), 0);
         assert_int_equal(submit_full(f, &(Submission) { .name = "many", .version = 1, .run_at = clock_wall() + 2 * MINUTE }, &good), 0);
         assert_int_equal(run(f), 0);
-        engine_stop(f);
-        assert_int_equal(sqlite3_open(f->settings.database, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "UPDATE tasks SET id = x'00' WHERE seq = (SELECT min(seq) FROM tasks)", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_changes(db), 1);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
-        engine_start(f, true);
+        assert_int_equal(damage(f, "UPDATE tasks SET id = x'00' WHERE seq = (SELECT min(seq) FROM tasks)"), 1);
         assert_int_equal(run(f), 0);
         clock_shift(90 * (int64_t) USEC_PER_SEC, 90 * (int64_t) USEC_PER_SEC);
         assert_int_equal(run(f), 0);

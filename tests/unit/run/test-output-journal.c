@@ -263,14 +263,19 @@ static void test_relay_waits(void **state) {
         }
 }
 
+/* A relay whose journald has stopped reading, and whose task would have to wait. */
+static void relay_stuck(Output *o) {
+        job.output = OUTPUT_JOURNAL_RELAY;
+        assert_int_equal(output_open(o, &job), 0);
+        assert_int_equal(fcntl(o->task_fd, F_SETFL, O_NONBLOCK), 0);
+        stopped(true);
+        (void) write_until_full(o, 0);
+}
+
 /* Its socket goes while it is waited for, and another one comes. */
 static void test_relay_finds_another_journald(void **state) {
         Output o;
-        job.output = OUTPUT_JOURNAL_RELAY;
-        assert_int_equal(output_open(&o, &job), 0);
-        assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
-        stopped(true);
-        (void) write_until_full(&o, 0);
+        relay_stuck(&o);
         journald_end();
         assert_int_equal(watched(&o, POLLOUT, 20000), 1);
         journald_begin();
@@ -286,11 +291,7 @@ static void test_relay_finds_another_journald(void **state) {
 /* It still does not read when the attempt is over. */
 static void test_relay_gives_up(void **state) {
         Output o;
-        job.output = OUTPUT_JOURNAL_RELAY;
-        assert_int_equal(output_open(&o, &job), 0);
-        assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
-        stopped(true);
-        (void) write_until_full(&o, 0);
+        relay_stuck(&o);
         usec_t begin = clock_boot();
         output_started(&o);
         output_finish(&o);
