@@ -301,6 +301,7 @@ const ContainmentDriver containment_cgroup = {
 const ContainmentDriver containment_scope = {
         .name = "scope",
         .flag = LAUNCHER_HOLDS_SCOPE,
+        .reusable = true,
         .prepare = scope_prepare,
         .spawn = cgroup_spawn,
         .signal_all = cgroup_signal_all,

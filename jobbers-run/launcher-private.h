@@ -3,6 +3,7 @@
  *   launcher.c         the loop, the connection, hello
  *   launcher-start.c   start: checking, finding definition and user, fork
  *   launcher-worker.c  supervisors that have done their attempt and take another
+ *   launcher-rest.c    those of them that are in scopes, which get it from here
  *   launcher-spare.c   record files that are used again
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-tree.c    the same where only descent tells what was left
@@ -21,6 +22,8 @@
 #include "model/definition-trust.h"
 
 typedef struct Scopes Scopes;
+typedef struct Rests Rests;
+typedef struct Rest Rest;
 
 /* What was found out about a definition, for as long as it is in force. */
 typedef struct Finding {
@@ -52,6 +55,8 @@ typedef struct Launcher {
         Link supervisors;                       /* launcher-tree.c: those we forked, and some that have ended */
         size_t n_supervisors, supervisors_max;
         int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
+        uint64_t generation;                    /* of what supervisors know since their birth */
+        Rests *rests;                           /* who rests */
         _Atomic uint32_t *spares;               /* numbers of record files, 0 for none; in memory shared with supervisors */
         uint32_t last_spare;
         int exit_status;
@@ -91,6 +96,20 @@ void workers_close_fds(Launcher *l);                    /* in a fork */
 void workers_close(Launcher *l);                        /* idle ones have ended when it returns */
 /* In the fork: what comes after the first attempt; returns when there is nothing more. */
 void worker_run(Launcher *l, Stay *stay);
+
+/* launcher-rest.c */
+int rests_new(Rests **ret);
+Rests *rests_free(Rests *r);
+void rests_close_fds(Rests *r);                         /* in a fork */
+/* Around the fork of a supervisor that may rest: its end of the socket and its word are put into `stay`. NULL: there is no place for it. */
+Rest *rest_begin(Rests *r, uint64_t generation, Stay *stay);
+void rest_forked(Rest *p, Stay *stay, pid_t pid);       /* in the launcher; pid < 0: it was not */
+/* Has a start done by a supervisor that rests and knows as much as we do. Copies the descriptors. Its number, or 0: there is none. */
+pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int parameters_fd, int channel_fd);
+/* In the fork, its attempt being over: leaves the scope; from then on an order may come. False: it cannot. */
+bool rest_lie_down(Rests *r, Stay *stay);
+bool rest_get_up(Stay *stay);                           /* to leave. False: an order is on its way */
+void rest_done(Stay *stay);                             /* the process ends */
 
 /* launcher-spare.c */
 int spares_open(Launcher *l);

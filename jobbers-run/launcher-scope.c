@@ -108,7 +108,7 @@ static bool supervisor_is_alive(const Scope *s) {
 static bool scope_look(Scope *s) {
         _cleanup_free_ char *of = NULL;
         if (!supervisor_is_alive(s)) {
-                scope_answer(s, -ESRCH, "its supervisor has left");
+                scope_answer(s, -EAGAIN, "its supervisor has left");
                 return true;
         }
         if (cgroup_of_pid(s->pid, &of) < 0)
@@ -251,7 +251,7 @@ static void scopes_ask(Scopes *scopes) {
                 if (supervisor_is_alive(s))
                         scope_ask(s);
                 else
-                        scope_answer(s, -ESRCH, "its supervisor has left");
+                        scope_answer(s, -EAGAIN, "its supervisor has left");
         }
 }
 

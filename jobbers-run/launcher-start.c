@@ -182,15 +182,17 @@ void launcher_job(Launcher *l, const LauncherRequest *q, const Start *start, int
 
 /* ── fork ── */
 
-static _Noreturn void supervisor_main(Launcher *l, Job *job, bool may_stay) {
-        Stay stay = STAY_INIT;
+static _Noreturn void supervisor_main(Launcher *l, Job *job, Stay *stay) {
         launcher_close_fds(l);
         supervisor_prepare();
-        job->stay = may_stay ? &stay : NULL;
+        job->stay = stay;
         if (supervisor_run(job))
-                worker_run(l, &stay);
-        attempt_keep_done(&stay.dir, &l->place);
-        cgroup_keep_done(&stay.cgroup, &l->base);
+                worker_run(l, stay);
+        if (stay) {
+                attempt_keep_done(&stay->dir, &l->place);
+                cgroup_keep_done(&stay->cgroup, &l->base);
+                rest_done(stay);
+        }
         process_leave(0);
 }
 
@@ -198,14 +200,22 @@ static int supervisor_fork(Launcher *l, const LauncherRequest *q, Job *job, bool
         int r = tree_add(l, q);
         if (r < 0)
                 return r;
-        bool may_stay = !scope && job->driver->reusable && l->stay_read_fd >= 0;
+        Stay stay = STAY_INIT;
+        Rest *rest = NULL;
+        bool may_stay = job->driver->reusable && l->stay_read_fd >= 0;
+        if (may_stay && scope) {
+                rest = rest_begin(l->rests, l->generation, &stay);
+                may_stay = rest != NULL;
+        }
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         if (l->scopes)
                 scopes_before_fork(l->scopes);
         pid_t pid = fork();
         if (pid == 0)
-                supervisor_main(l, job, may_stay);
+                supervisor_main(l, job, may_stay ? &stay : NULL);
         r = pid < 0 ? -errno : 0;
+        if (rest)
+                rest_forked(rest, &stay, pid);
         tree_forked(l, pid);
         *ret = pid;
         return r;
@@ -229,8 +239,12 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 launcher_reply(l, q, r, sentence ?: why);
                 return;
         }
-        launcher_job(l, q, &start, parameters, channel, l->lock_fd, &job);
-        r = supervisor_fork(l, q, &job, start.scope, &pid);
+        if (start.scope)
+                pid = rest_order(l->rests, l->generation, q, parameters, channel);
+        if (pid == 0) {
+                launcher_job(l, q, &start, parameters, channel, l->lock_fd, &job);
+                r = supervisor_fork(l, q, &job, start.scope, &pid);
+        }
         if (r < 0) {
                 launcher_reply(l, q, r, "no process can be created for its supervisor");
                 return;

@@ -62,6 +62,7 @@ static void connection_end(Launcher *l) {
         l->lock_fd = fd_close(l->lock_fd);
         l->greeted = false;
         l->connection++;
+        workers_dismiss(l);     /* nobody has anything for them */
         if (l->is_child)
                 (void) sd_event_exit(l->event, 0);
         else
@@ -327,6 +328,8 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         r = holder_choose(l);
         if (r >= 0)
                 r = spares_open(l);
+        if (r >= 0)
+                r = rests_new(&l->rests);
         if (r < 0)
                 return r;
         tree_open(l);
@@ -372,6 +375,7 @@ static void launcher_close(Launcher *l) {
         spares_clear(l);
         base_leave(l);
         scopes_free(l->scopes);
+        rests_free(l->rests);
         sd_event_source_disable_unref(l->listen_io);
         sd_event_source_disable_unref(l->conn_io);
         sd_event_source_disable_unref(l->lock_timer);

@@ -43,8 +43,12 @@ void supervisor_release_lock(Supervisor *s) {
                 close(s->job->lock_fd);
 }
 
-/* Once the scope has us: a host that runs out of memory is to take the task, not its witness. */
+/* Once a scope has us: a host that runs out of memory is to take the task, not its witness. */
 static void oom_protect(void) {
+        static bool done;
+        if (done)
+                return;
+        done = true;
         int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd >= 0) {
                 (void) !write(fd, "-900", 4);
@@ -52,11 +56,23 @@ static void oom_protect(void) {
         }
 }
 
+static void stop_signals(sigset_t *ret) {
+        sigemptyset(ret);
+        sigaddset(ret, SIGTERM);        /* somebody's systemctl kill */
+        sigaddset(ret, SCOPE_STOP_SIGNAL);
+}
+
+void supervisor_forget_signals(void) {
+        const struct timespec now = {};
+        sigset_t term;
+        stop_signals(&term);
+        while (sigtimedwait(&term, NULL, &now) > 0)
+                ;
+}
+
 void supervisor_enter_scope(Supervisor *s) {
         sigset_t term;
-        sigemptyset(&term);
-        sigaddset(&term, SIGTERM);      /* somebody's systemctl kill */
-        sigaddset(&term, SCOPE_STOP_SIGNAL);
+        stop_signals(&term);
         s->term_fd = signalfd(-1, &term, SFD_CLOEXEC);
         if (s->job->place->privileged)
                 oom_protect();

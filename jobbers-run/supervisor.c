@@ -274,11 +274,15 @@ static void name_set(const Job *job) {
 static bool stay(Supervisor *s) {
         const Job *j = s->job;
         _cleanup_close_ int lock = place_lock_open(j->place);
-        if (lock < 0 || flock(lock, LOCK_SH | LOCK_NB) < 0 || !uplink_end(&s->uplink, s->file.text, s->file.record_len))
+        if (s->uplink.fd < 0 || lock < 0 || flock(lock, LOCK_SH | LOCK_NB) < 0)
                 return false;
-        record_file_keep(&s->file, &j->stay->record);
+        if (!j->stay->rest) {           /* else the end of the channel tells */
+                if (!uplink_end(&s->uplink, s->file.text, s->file.record_len))
+                        return false;
+                record_file_keep(&s->file, &j->stay->record);
+                j->stay->channel_fd = TAKE_FD(s->uplink.fd);
+        }
         j->stay->lock_fd = TAKE_FD(lock);
-        j->stay->channel_fd = TAKE_FD(s->uplink.fd);
         return true;
 }
 

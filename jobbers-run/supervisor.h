@@ -12,5 +12,8 @@
 void supervisor_prepare(void);
 /* One attempt. Takes the job's descriptors: channel, parameters, lock. The end of the channel, the last thing that happens, is the news that all
  * is over. True when the process goes on to another attempt (job->stay): nothing of this one is left in it, and nobody outside has learned to
- * know it by this one. The daemon was told so then (END in wire.h), and the channel and a lock of its own are in job->stay. */
+ * know it by this one. The daemon was told so then (END in wire.h), and the channel and a lock of its own are in job->stay. In a scope the launcher
+ * was told instead (launcher-rest.c), and the channel has ended. */
 bool supervisor_run(const Job *job);
+/* Between two attempts: what somebody sent to the scope of the first is not for the second. */
+void supervisor_forget_signals(void);

@@ -385,7 +385,7 @@ static bool start_hand_over(LaunchAttempt *a, Request *q) {
         return true;
 }
 
-/* Through the launcher, which forks. */
+/* Through the launcher, which forks, or knows one that rests. */
 static int start_ask(LaunchAttempt *a, Request *q) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)

@@ -22,7 +22,8 @@
  *                         BEAT=wall µs, STATUS=text, PROGRESS=n        as they come, at most ten datagrams a second
  *                         STOPPING=timeout|stalled                     its own reason, before the first signal
  *                         END=1, then the exit record if it fits in the datagram: the attempt is over, the record is on disk, nothing of
- *                                                  it is left, and this supervisor takes another attempt
+ *                                                  it is left, and this supervisor takes another attempt. (Not after an attempt in a scope:
+ *                                                  its channel ends, and the launcher sends the supervisor another one, jobbers-run/launcher-rest.c.)
  *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is on disk (see the evidence below).
  *   End of stream, seen by the supervisor before GO: it exits without running anything and leaves no trace. After GO: it goes on alone,
  *   and from then on makes its record durable with fsync. A newer control connection replaces the older one.

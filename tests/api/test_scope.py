@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, FORGET, KILL, SLICE, START, Launcher, alive, children,
+from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, FORGET, KILL, RELOAD, SLICE, START, Launcher, alive, children,
                          until)
 
 NONE = 2**64 - 1
@@ -347,7 +347,7 @@ def test_not_too_many_at_once(manager):
         a.channel.close()
         a.channel = None
     replies = [l.reply() for _ in range(16)]
-    assert sorted(r.result for r in replies) == [-errno.ESRCH] * 8 + [0] * 8
+    assert sorted(r.result for r in replies) == [-errno.EAGAIN] * 8 + [0] * 8
     assert sorted(r.text for r in replies if r.result == 0) == sorted(unit_of(a) for a in attempts[32:])
 
 
@@ -416,6 +416,169 @@ def test_go_before_the_scope(manager):
     a = l.run('ok')
     record = a.end()
     assert 'not in its scope' in record['ERROR'] and l.box_lines == []
+
+
+def supervisor_of(a):
+    """Its number, asked through the channel: by the control socket it would get to know somebody, and leave after its attempt."""
+    a.say('HELLO=1\n')
+    return int(a.note('PID'))
+
+
+def rests(manager, pid):
+    """Where the launcher is; and it says so before it takes an order, so that the next start is for it."""
+    home = cgroup_of(manager.launcher.process.pid)
+    until(lambda: cgroup_of(pid) == home, 'it has left the scope')
+    until(lambda: wchan(pid) == 'poll', 'it waits')
+
+
+def wchan(pid):
+    with open(f'/proc/{pid}/syscall') as f:
+        return {'7': 'poll'}.get(f.read().split()[0])
+
+
+def test_from_scope_to_scope(manager):
+    """The scope ends with the attempt, and its supervisor is there for the next, as new."""
+    l = manager.launcher
+    l.define('gated', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 3')
+    l.define('env', 'read -r x <@TMP@/gate; env >$JOBBERS_RESULT', Environment='A=1')
+    gate = os.path.join(l.tmp, 'gate')
+    os.mkfifo(gate)
+    l.start()
+
+    def attempt(name):
+        a = begin(manager, name)
+        pid = supervisor_of(a)
+        assert cgroup_of(pid).endswith(supervisor_leaf(manager, a))
+        with open(gate, 'w') as f:
+            f.write('\n')
+        record = a.end()
+        rests(manager, pid)
+        with open(os.path.join(manager.cgroup, unit_of(a), 'cgroup.events')) as f:
+            assert 'populated 0' in f.read()
+        assert os.listdir(l.attempt_dir) == [d for d in os.listdir(l.attempt_dir) if d.startswith(f's{pid}-')]
+        return a, pid, record
+
+    a, first, record = attempt('gated')
+    assert record['EXIT_STATUS'] == '3'
+    b, second, record = attempt('env')
+    assert second == first and record['EXIT_STATUS'] == '0'
+    text = record['result'].decode()
+    assert 'A=1\n' in text and b.id in text and a.id not in text
+    c, third, record = attempt('gated')
+    assert third == first and record['EXIT_STATUS'] == '3'
+    assert children(l.process.pid) == [first]
+
+
+def test_who_rests_leaves_after_a_while(manager):
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+    until(lambda: not children(l.process.pid), 'it has left')
+    assert os.listdir(l.attempt_dir) == []
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0', 'another is made'
+
+
+def resting(manager, script='exit 0'):
+    """A supervisor that rests, and stopped, so that it does not leave."""
+    l = manager.launcher
+    l.define('ok', script)
+    l.start()
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+    [pid] = children(l.process.pid)
+    rests(manager, pid)
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def test_who_rests_is_killed(manager):
+    pid = resting(manager)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), 'its end')
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+    assert children(manager.launcher.process.pid) != [pid]
+
+
+def test_who_rests_is_killed_with_its_order(manager):
+    """Nothing was run, and nobody says that the task failed: it is started again."""
+    l = manager.launcher
+    pid = resting(manager, 'echo ran >@BOX@')
+    assert l.line() == 'ran'
+    manager.mode('silent')
+    a = l.run('ok', go=False)
+    until(lambda: manager.properties(unit_of(a)), 'systemd was asked')
+    assert children(l.process.pid) == [pid], 'nobody was forked for it'
+    os.kill(pid, signal.SIGKILL)
+    assert a.end() is None and a.traces() == []
+    r = l.reply()
+    assert (r.result, r.text) == (-errno.EAGAIN, 'its supervisor has left')
+    manager.mode('ok')
+    b = begin(manager, 'ok')
+    assert b.end()['EXIT_STATUS'] == '0' and l.line() == 'ran'
+
+
+def test_who_rests_does_not_know_what_was_read_again(manager):
+    l = manager.launcher
+    pid = resting(manager)
+    assert l.ask(RELOAD).result == 0
+    a = begin(manager, 'ok')
+    assert a.end()['EXIT_STATUS'] == '0'
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not alive(pid), 'its end')
+
+
+def test_an_order_is_done_though_definitions_are_read_again(manager):
+    """The launcher has checked it by those that were in force."""
+    l = manager.launcher
+    pid = resting(manager, 'echo ran >@BOX@')
+    assert l.line() == 'ran'
+    a = l.run('ok', go=False)
+    r = l.reply()
+    assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
+    assert l.ask(RELOAD).result == 0
+    os.kill(pid, signal.SIGCONT)
+    a.say('GO=1\n')
+    assert a.end()['EXIT_STATUS'] == '0' and l.line() == 'ran'
+    until(lambda: not alive(pid), 'that was its last')
+
+
+def test_what_was_said_to_the_scope_before(manager):
+    """A scope is stopped; the next, with the same supervisor, is not."""
+    l = manager.launcher
+    l.define('long', 'echo up >@BOX@; exec sleep 1000')
+    l.define('short', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 0')
+    gate = os.path.join(l.tmp, 'gate')
+    os.mkfifo(gate)
+    l.start()
+    a = begin(manager, 'long')
+    assert l.line() == 'up'
+    pid = supervisor_of(a)
+    os.kill(pid, signal.SIGURG)
+    assert a.end()['END_REASON'] == 'shutdown'
+    rests(manager, pid)
+    b = begin(manager, 'short')
+    assert l.line() == 'up' and supervisor_of(b) == pid
+    with open(gate, 'w') as f:
+        f.write('\n')
+    assert b.end()['END_REASON'] == 'exit'
+
+
+def test_more_than_may_rest(manager):
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+    for _ in range(2):
+        attempts = [l.run('ok', go=False) for _ in range(80)]
+        placed = {l.reply().text for _ in attempts}
+        assert placed == {unit_of(a) for a in attempts}
+        for a in attempts:
+            a.say('GO=1\n')
+        for a in attempts:
+            assert a.end()['EXIT_STATUS'] == '0'
+    assert len(os.listdir(f'/proc/{l.process.pid}/fd')) < 100
 
 
 def test_limits_of_a_queue(manager):

@@ -1,0 +1,142 @@
+/* launcher-rest.c: supervisors that have done an attempt in a scope and rest, in case there is another. Unlike those without a scope
+ * (launcher-worker.c) they get their orders from the launcher, which has to ask systemd for the next scope in any case. They rest where the launcher
+ * is, so that the scope of an attempt ends with the attempt.
+ *
+ * A word in memory shared with it says that one rests. The launcher or the end of its patience takes that word back, whoever is first: so an order
+ * is never sent to somebody who is leaving. */
+#include "jobbers-run/launcher-private.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "jobbers-run/supervisor.h"
+
+#define RESTS_MAX 64            /* supervisors that may rest; more at once are no quicker (launcher-scope.c, ASKED_MAX) */
+
+enum { AT_WORK, RESTS, GONE };
+
+typedef struct Rest {
+        int fd;                 /* our end of its socket; -1: the place is free */
+        pid_t pid;
+        uint64_t generation;    /* what it knows */
+} Rest;
+
+struct Rests {
+        Rest places[RESTS_MAX];
+        _Atomic uint32_t *states;       /* as many */
+        int home_fd;                    /* cgroup.procs of our own cgroup; -1: nobody can rest */
+};
+
+static int home_open(void) {
+        _cleanup_free_ char *own = NULL, *path = NULL;
+        const char *mount;
+        if (cgroup_mount_point(&mount) < 0 || cgroup_of_pid(0, &own) < 0)
+                return -1;
+        path = str_new("%s%s/cgroup.procs", mount, own);
+        return path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+}
+
+int rests_new(Rests **ret) {
+        Rests *r = calloc(1, sizeof *r);
+        if (!r)
+                return -ENOMEM;
+        void *shared = mmap(NULL, RESTS_MAX * sizeof *r->states, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED) {
+                free(r);
+                return -errno;
+        }
+        r->states = shared;
+        r->home_fd = home_open();
+        for (size_t i = 0; i < RESTS_MAX; i++)
+                r->places[i].fd = -1;
+        *ret = r;
+        return 0;
+}
+
+void rests_close_fds(Rests *r) {
+        for (size_t i = 0; r && i < RESTS_MAX; i++)
+                r->places[i].fd = fd_close(r->places[i].fd);
+}
+
+Rests *rests_free(Rests *r) {
+        if (!r)
+                return NULL;
+        rests_close_fds(r);
+        fd_close(r->home_fd);
+        (void) munmap(r->states, RESTS_MAX * sizeof *r->states);
+        free(r);
+        return NULL;
+}
+
+/* Killed ones could not say that they are gone: looked for when there is no other place. */
+static Rest *place_find(Rests *r) {
+        for (size_t i = 0; i < RESTS_MAX; i++)
+                if (r->places[i].fd < 0 || atomic_load(&r->states[i]) == GONE)
+                        return &r->places[i];
+        for (size_t i = 0; i < RESTS_MAX; i++) {
+                char c;
+                if (recv(r->places[i].fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+                        return &r->places[i];
+        }
+        return NULL;
+}
+
+Rest *rest_begin(Rests *r, uint64_t generation, Stay *stay) {
+        int pair[2];
+        Rest *p = r->home_fd >= 0 ? place_find(r) : NULL;
+        if (!p || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return NULL;
+        fd_close(p->fd);
+        *p = (Rest) { .fd = pair[0], .generation = generation };
+        stay->orders_fd = pair[1];
+        stay->rest = &r->states[p - r->places];
+        atomic_store(stay->rest, AT_WORK);
+        return p;
+}
+
+void rest_forked(Rest *p, Stay *stay, pid_t pid) {
+        stay->orders_fd = fd_close(stay->orders_fd);
+        p->pid = pid;
+        if (pid < 0)
+                p->fd = fd_close(p->fd);
+}
+
+pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int parameters_fd, int channel_fd) {
+        int fds[2] = { parameters_fd, channel_fd };
+        for (size_t i = 0; i < RESTS_MAX; i++) {
+                Rest *p = &r->places[i];
+                uint32_t state = RESTS;
+                if (p->fd < 0 || p->generation != generation || !atomic_compare_exchange_strong(&r->states[i], &state, AT_WORK))
+                        continue;
+                /* Its socket ends with it, before its number can be somebody else's. */
+                if (fd_send(p->fd, q, sizeof *q, fds, 2, MSG_DONTWAIT) >= 0)
+                        return p->pid;
+                p->fd = fd_close(p->fd);        /* which also sends it away */
+        }
+        return 0;
+}
+
+/* ── in the fork ── */
+
+bool rest_lie_down(Rests *r, Stay *stay) {
+        if (write(r->home_fd, "0", 1) < 0)
+                return false;           /* not ours to leave: a user's launcher in a session, say */
+        supervisor_forget_signals();
+        atomic_store(stay->rest, RESTS);
+        return true;
+}
+
+bool rest_get_up(Stay *stay) {
+        uint32_t expected = RESTS;
+        return atomic_compare_exchange_strong(stay->rest, &expected, GONE);
+}
+
+void rest_done(Stay *stay) {
+        if (stay->rest)
+                atomic_store(stay->rest, GONE);
+}
