@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -213,8 +214,8 @@ static bool directory_remove(AttemptDir *d) {
 
 /* True: somebody came who has not been let in. He means the attempt that is over. */
 static bool somebody_waits(int control_fd) {
-        _cleanup_close_ int fd = accept4(control_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        return fd >= 0 || errno != EAGAIN;
+        struct pollfd p = { .fd = control_fd, .events = POLLIN };
+        return poll(&p, 1, 0) != 0;
 }
 
 static bool directory_keep(AttemptDir *d) {
