@@ -278,7 +278,7 @@ tidy:
 	clang-tidy --quiet $(or $(FILES),$(wildcard jobbersd/*.c jobbersd/*/*.c jobbers-run/*.c jobbersctl/*.c libjobbers/*.c jobbers-task/*.c)) -- $(OURFLAGS) -Isql
 
 # ── benchmarks ──
-BENCH_TOOLS := $(addprefix $(B)/bench/,raw-spawn nothing bare-http bare-store http-latency peer-beanstalk scope-client bench-store bench-request)
+BENCH_TOOLS := $(addprefix $(B)/bench/,raw-spawn nothing bare-http bare-store http-latency peer-beanstalk scope-client bench-store bench-request slow-flush.so)
 $(B)/bench/bench-store: $(call archives,store)
 $(B)/bench/bench-request: $(call archives,http)
 $(B)/bench/bench-%: bench/bench-%.c
@@ -289,6 +289,10 @@ $(B)/bench/nothing: bench/nothing.c
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(CC) -O2 -static -nostdlib -nostartfiles -fno-stack-protector -o $@ $<
+$(B)/bench/%.so: bench/%.c
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) -O2 -std=gnu17 -D_GNU_SOURCE $(WARN) -fPIC -shared -o $@ $<
 $(B)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(SAY) LD $@

@@ -84,8 +84,9 @@ class Measurement:
 class BenchDaemon(harness.Daemon):
     """A jobbersd as it is packaged, but for its directories, with the no-op task in it."""
 
-    def __init__(self, program='/bin/true', slots=SLOTS, **settings):
+    def __init__(self, program='/bin/true', slots=SLOTS, environment=(), **settings):
         super().__init__(slots=slots, log_level='info', **settings)
+        self.environment.update(environment)
         self.in_flight = slots
         self.file('noop.task', f'[Task]\nName=noop\nVersion=1\nExecStart={program}\nMaxConcurrent=infinity\n')
         self.start()

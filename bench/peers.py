@@ -61,7 +61,7 @@ class Peer(Measurement):
 
     def setup(self):
         self.begin()
-        self.daemon = BenchDaemon()
+        self.daemon = BenchDaemon(environment=self.environment())
         self.daemon.run_tasks(200)
 
     def once(self):
@@ -80,6 +80,10 @@ class Peer(Measurement):
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
+
+    def environment(self):
+        """Of both sides, besides what is theirs."""
+        return {}
 
     def begin(self):
         """Starts what the peer needs; NotInstalled."""
@@ -169,7 +173,7 @@ class Beanstalkd(Peer):
         log = self.c.path('binlog')
         os.makedirs(log, exist_ok=True)
         self.port = free_port()
-        self.server('beanstalkd', '-l', '127.0.0.1', '-p', self.port, '-b', log, '-f', '0', port=self.port)
+        self.server('beanstalkd', '-l', '127.0.0.1', '-p', self.port, '-b', log, '-f', '0', port=self.port, env=dict(os.environ, **self.environment()))
 
     def peer(self):
         tool = self.c.helper('peer-beanstalk')
@@ -178,6 +182,15 @@ class Beanstalkd(Peer):
         subprocess.run([tool, str(self.port), 'put', str(self.n)], check=True)
         worker.wait()
         return self.n / (time.monotonic() - begin)
+
+
+class SlowBeanstalkd(Beanstalkd):
+    """Both sides wait this much longer for the disk at each flush."""
+    name = 'beanstalkd with fsync, each flush 120 µs slower'
+    floor = goal = None
+
+    def environment(self):
+        return {'LD_PRELOAD': self.c.helper('slow-flush.so'), 'FLUSH_DELAY': '120'}
 
 
 class Gearmand(Peer):
@@ -263,4 +276,4 @@ class BullMQ(Peer):
         return float(out.stdout)
 
 
-ALL = [Xargs, Parallel, TaskSpooler, Nq, Beanstalkd, Gearmand, Celery, BullMQ]
+ALL = [Xargs, Parallel, TaskSpooler, Nq, Beanstalkd, SlowBeanstalkd, Gearmand, Celery, BullMQ]
