@@ -170,9 +170,9 @@ class Beanstalkd(Peer):
 
     def begin(self):
         need('beanstalkd')
-        log = self.c.path('binlog')
-        os.makedirs(log, exist_ok=True)
         self.port = free_port()
+        log = self.c.path(f'binlog-{self.port}')
+        os.makedirs(log)
         self.server('beanstalkd', '-l', '127.0.0.1', '-p', self.port, '-b', log, '-f', '0', port=self.port, env=dict(os.environ, **self.environment()))
 
     def peer(self):
