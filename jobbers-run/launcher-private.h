@@ -7,9 +7,11 @@
  *   launcher-spare.c   record files that are used again
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-tree.c    the same where only descent tells what was left
- *   launcher-scope.c   scope mode: talking to systemd */
+ *   launcher-scope.c   scope mode: talking to systemd
+ *   launcher-bus.c     that connection in the loop */
 #pragma once
 
+#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 #include "base/list.h"
@@ -21,6 +23,7 @@
 #include "launch/wire.h"
 #include "model/definition-trust.h"
 
+typedef struct BusWatch BusWatch;
 typedef struct Scopes Scopes;
 typedef struct Rests Rests;
 typedef struct Rest Rest;
@@ -131,6 +134,10 @@ int tree_add(Launcher *l, const LauncherRequest *q);    /* a supervisor is about
 void tree_forked(Launcher *l, pid_t supervisor);        /* it was, or -1 */
 /* SIGKILL to what may be left of the attempt, and to all other orphans. 0: nothing was left. */
 size_t tree_kill(Launcher *l, const LauncherRequest *q);
+
+/* launcher-bus.c: the bus is borrowed. on_broken: it has come to its end, told once, from the loop; the watch is still there. */
+int bus_watch(sd_bus *bus, sd_event *event, void (*on_broken)(void *userdata), void *userdata, BusWatch **ret);
+BusWatch *bus_unwatch(BusWatch *w);
 
 /* launcher-scope.c */
 bool scopes_expected(const Settings *settings);         /* this host, or this user, has a manager, whether it answers or not */

@@ -50,6 +50,7 @@ typedef struct Scope {
 struct Scopes {
         Launcher *launcher;
         sd_bus *bus;                    /* NULL while there is no connection */
+        BusWatch *watch;
         int bus_fd;                     /* scopes_before_fork */
         bool lost;
         CgroupControllers controllers;
@@ -228,7 +229,7 @@ static void scope_ask(Scope *s) {
         if (r >= 0)
                 r = sd_bus_call_async(s->scopes->bus, &s->call, m, on_started, s, CALL_TIMEOUT);
         if (r < 0 && !s->scopes->lost && !sd_bus_is_open(s->scopes->bus))
-                return;         /* Disconnected is about to be told */
+                return;         /* its end is about to be told */
         if (r < 0) {
                 scope_answer(s, r, "its scope cannot be asked for");
                 return;
@@ -286,18 +287,16 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         return 0;
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+static void on_broken(void *userdata) {
         Scopes *s = userdata;
         log_notice("the connection to systemd is lost, connecting again");
         s->lost = true;
         timer_arm(s, RECONNECT_AFTER);
-        return 0;
 }
 
-static sd_bus *bus_close(sd_bus *bus) {
-        if (bus)
-                (void) sd_bus_detach_event(bus);
-        return sd_bus_close_unref(bus);
+static void bus_close(Scopes *s) {
+        s->watch = bus_unwatch(s->watch);
+        s->bus = sd_bus_close_unref(s->bus);
 }
 
 static int private_open(const Settings *settings, sd_bus **ret) {
@@ -368,14 +367,11 @@ static int bus_open(Scopes *s) {
                         r = manager_greet(bus);
         }
         if (r >= 0)
-                r = sd_bus_match_signal(bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
-                                        on_disconnected, s);
-        if (r >= 0)
                 r = sd_bus_match_signal(bus, NULL, on_bus ? DESTINATION : NULL, MANAGER_PATH, MANAGER, "JobRemoved", on_job_removed, s);
         if (r >= 0 && on_bus)
                 r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, "Subscribe", NULL, NULL, NULL);
         if (r >= 0)
-                r = sd_bus_attach_event(bus, s->launcher->event, SD_EVENT_PRIORITY_NORMAL);
+                r = bus_watch(bus, s->launcher->event, on_broken, s, &s->watch);
         if (r < 0) {
                 sd_bus_close_unref(bus);
                 return r;
@@ -396,7 +392,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         s->call = sd_bus_slot_unref(s->call);
                         scope_set_asked(s, false);
                 }
-                scopes->bus = bus_close(scopes->bus);
+                bus_close(scopes);
                 int r = bus_open(scopes);
                 if (r >= 0)
                         log_notice("connected to systemd again");
@@ -451,7 +447,7 @@ void scopes_free(Scopes *s) {
                 return;
         LIST_FOREACH(i, &s->pending)
                 scope_free(CONTAINER_OF(i, Scope, link));
-        bus_close(s->bus);
+        bus_close(s);
         sd_event_source_disable_unref(s->timer);
         free(s);
 }
