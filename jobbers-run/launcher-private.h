@@ -112,7 +112,8 @@ pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int pa
 /* In the fork, its attempt being over: leaves the scope; from then on an order may come. False: it cannot. */
 bool rest_lie_down(Rests *r, Stay *stay);
 bool rest_get_up(Stay *stay);                           /* to leave. False: an order is on its way */
-void rest_done(Stay *stay);                             /* the process ends */
+void rest_ordered(Rests *r);                            /* it is here, and not read yet */
+void rest_done(Stay *stay);                             /* the last thing before the process ends */
 
 /* launcher-spare.c */
 int spares_open(Launcher *l);

@@ -16,8 +16,10 @@
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
 
-#define RESTS_MAX 64            /* supervisors that may rest; more at once are no quicker (launcher-scope.c, ASKED_MAX) */
+#define CGROUPS_TEXT_MAX 8192
+#define RESTS_MAX 256           /* supervisors that may rest when their attempt is over. A fork closes as many descriptors */
 
+/* GONE is the last that a process says: its word may be another's from then on. */
 enum { AT_WORK, RESTS, GONE };
 
 typedef struct Rest {
@@ -29,16 +31,28 @@ typedef struct Rest {
 struct Rests {
         Rest places[RESTS_MAX];
         _Atomic uint32_t *states;       /* as many */
-        int home_fd;                    /* cgroup.procs of our own cgroup; -1: nobody can rest */
+        char *home;                     /* text of our /proc/self/cgroup; NULL: nobody can rest */
+        int home_fd;                    /* cgroup.procs in there */
 };
 
-static int home_open(void) {
+static char *own_cgroups(void) {
+        char *text;
+        size_t len;
+        return fd_read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUPS_TEXT_MAX, &text, &len) >= 0 ? text : NULL;
+}
+
+static void home_find(Rests *r) {
         _cleanup_free_ char *own = NULL, *path = NULL;
         const char *mount;
-        if (cgroup_mount_point(&mount) < 0 || cgroup_of_pid(0, &own) < 0)
-                return -1;
-        path = str_new("%s%s/cgroup.procs", mount, own);
-        return path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+        if (cgroup_mount_point(&mount) >= 0 && cgroup_of_pid(0, &own) >= 0)
+                path = str_new("%s%s/cgroup.procs", mount, own);
+        r->home_fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+        r->home = r->home_fd >= 0 ? own_cgroups() : NULL;
+}
+
+static bool is_at_home(const Rests *r) {
+        _cleanup_free_ char *own = own_cgroups();
+        return own && STREQ(own, r->home);
 }
 
 int rests_new(Rests **ret) {
@@ -51,7 +65,7 @@ int rests_new(Rests **ret) {
                 return -errno;
         }
         r->states = shared;
-        r->home_fd = home_open();
+        home_find(r);
         for (size_t i = 0; i < RESTS_MAX; i++)
                 r->places[i].fd = -1;
         *ret = r;
@@ -68,6 +82,7 @@ Rests *rests_free(Rests *r) {
                 return NULL;
         rests_close_fds(r);
         fd_close(r->home_fd);
+        free(r->home);
         (void) munmap(r->states, RESTS_MAX * sizeof *r->states);
         free(r);
         return NULL;
@@ -88,7 +103,7 @@ static Rest *place_find(Rests *r) {
 
 Rest *rest_begin(Rests *r, uint64_t generation, Stay *stay) {
         int pair[2];
-        Rest *p = r->home_fd >= 0 ? place_find(r) : NULL;
+        Rest *p = r->home ? place_find(r) : NULL;
         if (!p || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return NULL;
         fd_close(p->fd);
@@ -116,24 +131,42 @@ pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int pa
                 /* Its socket ends with it, before its number can be somebody else's. */
                 if (fd_send(p->fd, q, sizeof *q, fds, 2, MSG_DONTWAIT) >= 0)
                         return p->pid;
-                p->fd = fd_close(p->fd);        /* which also sends it away */
+                (void) shutdown(p->fd, SHUT_WR);        /* it leaves */
         }
         return 0;
 }
 
 /* ── in the fork ── */
 
+/* A manager that also works with the hierarchies of cgroup v1 has moved us there as well, and would not get rid of the scope's. That does not change, so
+ * once is enough. */
+static bool home_is_whole(const Rests *r) {
+        static bool known, whole;
+        if (!known)
+                whole = is_at_home(r);
+        known = true;
+        return whole;
+}
+
 bool rest_lie_down(Rests *r, Stay *stay) {
         if (write(r->home_fd, "0", 1) < 0)
                 return false;           /* not ours to leave: a user's launcher in a session, say */
+        if (!home_is_whole(r))
+                return false;
         supervisor_forget_signals();
         atomic_store(stay->rest, RESTS);
         return true;
 }
 
+void rest_ordered(Rests *r) {
+        /* systemd may be quicker than we are: what comes once we are in the next scope is for that. */
+        if (supervisor_has_signals() && is_at_home(r))
+                supervisor_forget_signals();
+}
+
 bool rest_get_up(Stay *stay) {
         uint32_t expected = RESTS;
-        return atomic_compare_exchange_strong(stay->rest, &expected, GONE);
+        return atomic_compare_exchange_strong(stay->rest, &expected, AT_WORK);
 }
 
 void rest_done(Stay *stay) {

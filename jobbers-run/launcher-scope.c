@@ -29,6 +29,7 @@
 #define GIVE_UP_AFTER (90 * USEC_PER_SEC)       /* a scope that is not there by then */
 #define STOP_MARGIN (10 * USEC_PER_SEC)         /* after the kill grace: for SIGKILL to be over and the record to be written */
 #define ASKED_MAX 32                            /* at once: more gains nothing, and a slow manager would keep the last ones waiting for too long */
+#define HAS_LEFT "its supervisor has left"
 #define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
 
 typedef struct Scope {
@@ -102,14 +103,14 @@ static void scope_answer(Scope *s, int result, const char *text) {
 }
 
 static bool supervisor_is_alive(const Scope *s) {
-        return s->pidfd >= 0 && pidfd_send_signal(s->pidfd, 0, NULL, 0) >= 0;
+        return pidfd_send_signal(s->pidfd, 0, NULL, 0) >= 0;
 }
 
 /* Answers and frees if the supervisor is where it should be, or gone. */
 static bool scope_look(Scope *s) {
         _cleanup_free_ char *of = NULL;
         if (!supervisor_is_alive(s)) {
-                scope_answer(s, -EAGAIN, "its supervisor has left");
+                scope_answer(s, -EAGAIN, HAS_LEFT);
                 return true;
         }
         if (cgroup_of_pid(s->pid, &of) < 0)
@@ -252,7 +253,7 @@ static void scopes_ask(Scopes *scopes) {
                 if (supervisor_is_alive(s))
                         scope_ask(s);
                 else
-                        scope_answer(s, -EAGAIN, "its supervisor has left");
+                        scope_answer(s, -EAGAIN, HAS_LEFT);
         }
 }
 
@@ -467,13 +468,19 @@ void scopes_close_fds(Scopes *s) {
 }
 
 void scopes_add(Scopes *scopes, const LauncherRequest *q, Definition *d, pid_t supervisor) {
+        _cleanup_close_ int pidfd = pidfd_open(supervisor, 0);
+        if (pidfd < 0) {
+                bool gone = errno == ESRCH;
+                launcher_reply(scopes->launcher, q, gone ? -EAGAIN : -errno, gone ? HAS_LEFT : "its supervisor cannot be watched");
+                return;
+        }
         Scope *s = calloc(1, sizeof *s);
         if (!s) {
                 launcher_reply(scopes->launcher, q, -ENOMEM, "not enough memory");
                 return;
         }
         *s = (Scope) { .scopes = scopes, .request = *q, .connection = scopes->launcher->connection, .definition = definition_ref(d), .pid = supervisor,
-                       .pidfd = pidfd_open(supervisor, 0), .give_up_at = clock_boot() + GIVE_UP_AFTER };
+                       .pidfd = TAKE_FD(pidfd), .give_up_at = clock_boot() + GIVE_UP_AFTER };
         scope_name(q, s->unit);
         list_append(&scopes->pending, &s->link);
         scopes_ask(scopes);

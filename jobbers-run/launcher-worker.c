@@ -96,6 +96,7 @@ static int order_wait_resting(const Launcher *l, Stay *stay, LauncherRequest *re
         } while (!p[0].revents && !p[1].revents && clock_boot() < until);
         if (!p[0].revents && rest_get_up(stay))
                 return -ESTALE;
+        rest_ordered(l->rests);
         ssize_t n = fd_recv(stay->orders_fd, ret, sizeof *ret, fds, &n_fds, 0);
         if (n == sizeof *ret && n_fds == 2) {
                 *ret_parameters = fds[0];

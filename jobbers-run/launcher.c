@@ -368,6 +368,9 @@ static void base_leave(Launcher *l) {
 }
 
 static void launcher_close(Launcher *l) {
+        /* The daemon first: it lets go those at their gates, who wait for a scope that nobody asks for any more. */
+        l->conn_io = sd_event_source_disable_unref(l->conn_io);
+        l->conn_fd = fd_close(l->conn_fd);
         launcher_kills_free(l);
         tree_close(l);
         workers_close(l);
@@ -377,9 +380,7 @@ static void launcher_close(Launcher *l) {
         scopes_free(l->scopes);
         rests_free(l->rests);
         sd_event_source_disable_unref(l->listen_io);
-        sd_event_source_disable_unref(l->conn_io);
         sd_event_source_disable_unref(l->lock_timer);
-        fd_close(l->conn_fd);
         fd_close(l->listen_fd);
         fd_close(l->lock_fd);
         sd_event_unref(l->event);

@@ -48,10 +48,9 @@ static void oom_protect(void) {
         static bool done;
         if (done)
                 return;
-        done = true;
         int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd >= 0) {
-                (void) !write(fd, "-900", 4);
+                done = write(fd, "-900", 4) == 4;
                 close(fd);
         }
 }
@@ -60,6 +59,11 @@ static void stop_signals(sigset_t *ret) {
         sigemptyset(ret);
         sigaddset(ret, SIGTERM);        /* somebody's systemctl kill */
         sigaddset(ret, SCOPE_STOP_SIGNAL);
+}
+
+bool supervisor_has_signals(void) {
+        sigset_t pending;
+        return sigpending(&pending) >= 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SCOPE_STOP_SIGNAL));
 }
 
 void supervisor_forget_signals(void) {

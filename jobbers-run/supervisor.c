@@ -339,7 +339,9 @@ bool supervisor_run(const Job *job) {
         attempt_dir_remove(&s.dir);
         exit_record_done(&s.record);
         fd_close(s.term_fd);
-        bool stays = job->stay && s.no_children && s.dir.clean && !s.uplink.adopted && stay(&s);
+        /* journald remembers for a second which unit a process is in: lines of the next attempt would count as this one's. */
+        bool spoke = s.box.scope && (s.output.said || s.complained);
+        bool stays = job->stay && !spoke && s.no_children && s.dir.clean && !s.uplink.adopted && stay(&s);
         record_file_close(&s.file);
         uplink_close(&s.uplink);
         return stays;

@@ -15,5 +15,6 @@ void supervisor_prepare(void);
  * know it by this one. The daemon was told so then (END in wire.h), and the channel and a lock of its own are in job->stay. In a scope the launcher
  * was told instead (launcher-rest.c), and the channel has ended. */
 bool supervisor_run(const Job *job);
-/* Between two attempts: what somebody sent to the scope of the first is not for the second. */
+/* Between two attempts: what somebody sent to the scope of the first, or to us where we rest, is not for the second. */
+bool supervisor_has_signals(void);
 void supervisor_forget_signals(void);

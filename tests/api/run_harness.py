@@ -366,3 +366,33 @@ class Launcher:
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self.process:
             assert status == 0, f'the launcher ended with status {status}'
+
+
+class Listening:
+    """The launcher with a listening socket at descriptor 3, as jobbers-launcher.socket gives it."""
+
+    def __init__(self, launcher):
+        launcher.ask_names()
+        self.launcher = launcher
+        self.path = os.path.join(launcher.tmp, 'launcher.sock')
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(self.path)
+        os.chmod(self.path, 0o666)
+        listener.listen(5)
+        script = f'exec 3<&{listener.fileno()} {listener.fileno()}<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        with open(launcher.err_path, 'ab') as err:
+            self.process = subprocess.Popen(['bash', '-c', script, 'bash', RUN, '--launcher', *launcher.flags], pass_fds=[listener.fileno()],
+                                            stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=launcher.env)
+        listener.close()
+        launcher.process = self.process
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(self.path)
+        self.launcher.sock = s
+        return self.launcher.reply()
+
+    def close(self):
+        self.process.terminate()
+        assert self.process.wait(20) == 0
+        self.launcher.process = None

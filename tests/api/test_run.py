@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from run_harness import (CROCKFORD, FORGET, HOLDERS, HOLDS_CGROUP, KILL, RELOAD, RUN, SIGNAL, SLICE, START, Launcher, alive, children, until)
+from run_harness import (CROCKFORD, FORGET, HOLDERS, HOLDS_CGROUP, KILL, RELOAD, RUN, SIGNAL, SLICE, START, Launcher, Listening, alive, children,
+                         until)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='drives a launcher that is root')
 EVERY = list(HOLDERS)
@@ -1252,36 +1253,6 @@ def test_full_disk_at_the_end(small):
 
 
 # ── started by systemd ──
-
-class Listening:
-    """The launcher with a listening socket at descriptor 3, as jobbers-launcher.socket gives it."""
-
-    def __init__(self, launcher):
-        launcher.ask_names()
-        self.launcher = launcher
-        self.path = os.path.join(launcher.tmp, 'launcher.sock')
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind(self.path)
-        os.chmod(self.path, 0o666)
-        listener.listen(5)
-        script = f'exec 3<&{listener.fileno()} {listener.fileno()}<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-        with open(launcher.err_path, 'ab') as err:
-            self.process = subprocess.Popen(['bash', '-c', script, 'bash', RUN, '--launcher', *launcher.flags], pass_fds=[listener.fileno()],
-                                            stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=launcher.env)
-        listener.close()
-        launcher.process = self.process
-
-    def connect(self):
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        s.connect(self.path)
-        self.launcher.sock = s
-        return self.launcher.reply()
-
-    def close(self):
-        self.process.terminate()
-        assert self.process.wait(20) == 0
-        self.launcher.process = None
-
 
 def test_listening(launcher):
     launcher.define('ok', 'exit 0')

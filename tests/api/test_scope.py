@@ -3,14 +3,16 @@ takes it so is for tests/systemd."""
 import errno
 import os
 import shutil
+import select
 import signal
+import socket
 import subprocess
 import tempfile
 
 import pytest
 
-from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, FORGET, KILL, RELOAD, SLICE, START, Launcher, alive, children,
-                         until)
+from run_harness import (BUILD, HAS_CPU, HAS_IO, HAS_MEMORY, HAS_PIDS, HAS_SCOPES, HERE, HOLDS_SCOPE, FORGET, KILL, RELOAD, SLICE, START, Launcher, Listening,
+                         alive, children, until)
 
 NONE = 2**64 - 1
 
@@ -579,6 +581,164 @@ def test_more_than_may_rest(manager):
         for a in attempts:
             assert a.end()['EXIT_STATUS'] == '0'
     assert len(os.listdir(f'/proc/{l.process.pid}/fd')) < 100
+
+
+def test_a_word_that_is_said_twice(manager):
+    """Its place is free, and another's, when a supervisor has gone, and not while it still tidies up: else that other would be sent an attempt while
+    it has one."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    for name in ('b', 'c', 'd'):
+        l.define(name, f'echo {name} >@BOX@; read -r x <@TMP@/{name}; exit 0')
+        os.mkfifo(os.path.join(l.tmp, name))
+    l.start()
+
+    def hold(name):
+        a = begin(manager, name)
+        assert l.line() == name
+        return a, supervisor_of(a)
+
+    def release(a, name):
+        with open(os.path.join(l.tmp, name), 'w') as f:
+            f.write('\n')
+        assert a.end()['EXIT_STATUS'] == '0'
+    begin(manager, 'ok').end()
+    [first] = children(l.process.pid)
+    rests(manager, first)
+    os.kill(first, signal.SIGSTOP)
+    [kept] = os.listdir(l.attempt_dir)
+    junk = os.path.join(l.attempt_dir, kept, 'junk')
+    os.mkdir(junk)
+    for i in range(50000):
+        os.mknod(f'{junk}/{i}')
+    assert l.ask(RELOAD).result == 0
+    os.kill(first, signal.SIGCONT)
+    until(lambda: len(os.listdir(junk)) < 50000, 'it tidies up')
+    os.kill(first, signal.SIGSTOP)
+    b, second = hold('b')
+    os.kill(first, signal.SIGCONT)
+    until(lambda: not alive(first), 'its end')
+    c, third = hold('c')
+    release(b, 'b')
+    rests(manager, second)
+    d, fourth = hold('d')
+    assert (fourth, third != second) == (second, True), 'the one that rests, and not the one that is busy'
+    release(c, 'c')
+    release(d, 'd')
+
+
+def test_places_are_used_again(manager):
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+
+    def several():
+        attempts = [l.run('ok', go=False) for _ in range(8)]
+        for _ in attempts:
+            assert l.reply().result == 0
+        for a in attempts:
+            a.say('GO=1\n')
+        for a in attempts:
+            assert a.end()['EXIT_STATUS'] == '0'
+        assert l.ask(RELOAD).result == 0
+        until(lambda: not children(l.process.pid), 'they have left')
+        return len(os.listdir(f'/proc/{l.process.pid}/fd'))
+    several()
+    before = several()
+    assert [several() for _ in range(3)] == 3 * [before]
+
+
+@pytest.mark.parametrize('how', ['adopted', 'alone'])
+def test_who_is_known_to_somebody_does_not_go_on(manager, how):
+    """Another daemon may hold a pidfd of it, or there is none any more."""
+    l = manager.launcher
+    l.define('gated', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 0')
+    gate = os.path.join(l.tmp, 'gate')
+    os.mkfifo(gate)
+    l.start()
+    a = begin(manager, 'gated')
+    assert l.line() == 'up'
+    pid = supervisor_of(a)
+    if how == 'adopted':
+        assert a.supervisor() == pid
+    else:
+        a.channel.close()
+        a.channel = None
+    with open(gate, 'w') as f:
+        f.write('\n')
+    until(lambda: a.record(), 'its record')
+    b = begin(manager, 'gated')
+    assert l.line() == 'up' and supervisor_of(b) != pid
+    with open(gate, 'w') as f:
+        f.write('\n')
+    assert b.end()['EXIT_STATUS'] == '0'
+
+
+def test_what_is_said_to_one_that_rests(manager):
+    """systemctl kill of the launcher's unit, say: that is not for the next attempt."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    l.start()
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+    [pid] = children(l.process.pid)
+    rests(manager, pid)
+    os.kill(pid, signal.SIGTERM)
+    manager.mode('silent')
+    a = l.run('ok', go=False)
+    until(lambda: os.path.isdir(a.dir), 'it has its order')
+    assert supervisor_of(a) == pid
+    manager.end()
+    manager.mode('ok')
+    manager.begin()
+    r = l.reply()
+    assert (r.verb, r.result) == (START, 0)
+    a.say('GO=1\n')
+    assert a.end()['END_REASON'] == 'exit'
+
+
+def test_an_order_on_its_way_holds_the_next_daemon_back(manager):
+    """As one does that goes down a channel (test_run.py)."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    service = Listening(l)
+    service.connect()
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+    [pid] = children(l.process.pid)
+    rests(manager, pid)
+    os.kill(pid, signal.SIGSTOP)
+    a = l.run('ok', go=False)
+    r = l.reply()
+    assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
+    a.say('GO=1\n')
+    second = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    second.connect(service.path)
+    a.channel.close()
+    a.channel = None
+    l.sock.close()
+    l.sock = second
+    assert not select.select([second], [], [], 0.3)[0], 'it may still begin'
+    os.kill(pid, signal.SIGCONT)
+    assert l.reply().verb == 0
+    until(lambda: a.record(), 'it had its GO')
+    service.close()
+
+
+def test_a_launcher_that_stops_lets_go_of_those_at_their_gates(manager):
+    """They wait for a scope that nobody asks for any more; their daemon has to hear of it before the launcher waits for them."""
+    l = manager.launcher
+    l.define('ok', 'echo ran >@BOX@')
+    manager.mode('silent')
+    l.start()
+    a = l.run('ok', go=False)
+    until(lambda: manager.properties(unit_of(a)), 'systemd was asked')
+    [pid] = children(l.process.pid)
+    l.process.terminate()
+    assert l.sock.recv(4096) == b''
+    a.channel.close()
+    a.channel = None
+    assert l.process.wait(20) == 0
+    assert not alive(pid) and a.traces() == []
+    l.process = None
 
 
 def test_limits_of_a_queue(manager):
