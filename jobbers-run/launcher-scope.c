@@ -30,6 +30,7 @@
 #define STOP_MARGIN (10 * USEC_PER_SEC)         /* after the kill grace: for SIGKILL to be over and the record to be written */
 #define ASKED_MAX 32                            /* at once: more gains nothing, and a slow manager would keep the last ones waiting for too long */
 #define HAS_LEFT "its supervisor has left"
+#define IDLE_AFTER (3 * USEC_PER_SEC)
 #define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
 
 typedef struct Scope {
@@ -50,10 +51,13 @@ typedef struct Scope {
 
 struct Scopes {
         Launcher *launcher;
-        sd_bus *bus;                    /* NULL while there is no connection */
+        sd_bus *bus;                    /* NULL while there is no connection: it is lost, or nobody needs one */
         BusWatch *watch;
         int bus_fd;                     /* scopes_before_fork */
-        bool lost;
+        bool lost, on_message_bus;
+        usec_t used_at;                 /* boot */
+        sd_event_source *idle_timer;
+        unsigned n_slices;              /* calls under way */
         CgroupControllers controllers;
         sd_event_source *timer;
         Link pending;                   /* of Scope */
@@ -159,6 +163,7 @@ static int stop_put(sd_bus_message *m, const Definition *d) {
 }
 
 static void scopes_ask(Scopes *scopes);
+static bool bus_is_ready(Scopes *s);
 
 static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         Scope *s = userdata;
@@ -246,7 +251,7 @@ static void scopes_ask(Scopes *scopes) {
         usec_t now = clock_boot();
         LIST_FOREACH(i, &scopes->pending) {
                 Scope *s = CONTAINER_OF(i, Scope, link);
-                if (scopes->n_asked >= ASKED_MAX || !scopes->bus || scopes->lost)
+                if (scopes->n_asked >= ASKED_MAX || !bus_is_ready(scopes))
                         return;
                 if (s->asked || s->call || now < s->again_at)
                         continue;
@@ -354,13 +359,19 @@ static CgroupControllers manager_controllers(sd_bus *bus) {
         return fd >= 0 && cgroup_controllers(fd, "cgroup.controllers", &found) >= 0 ? found : 0;
 }
 
-static int bus_open(Scopes *s) {
+static void idle_timer_arm(Scopes *s) {
+        (void) sd_event_source_set_time_relative(s->idle_timer, IDLE_AFTER);
+        (void) sd_event_source_set_enabled(s->idle_timer, SD_EVENT_ONESHOT);
+}
+
+/* Without a greeting nothing waits here, and what is wrong shows later. */
+static int bus_open(Scopes *s, bool greet) {
         sd_bus *bus = NULL;
         bool on_bus = false;
         int r = private_open(s->launcher->settings, &bus);
-        if (r >= 0)
+        if (r >= 0 && greet)
                 r = manager_greet(bus);
-        if (r < 0) {
+        if (r < 0 && greet) {
                 bus = sd_bus_close_unref(bus);
                 on_bus = true;
                 r = s->launcher->settings->user_mode ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
@@ -379,7 +390,35 @@ static int bus_open(Scopes *s) {
         }
         s->bus = bus;
         s->lost = false;
+        s->on_message_bus = on_bus;
+        s->used_at = clock_boot();
+        idle_timer_arm(s);
         return 0;
+}
+
+/* systemd tells all who are connected to its private socket of all that happens to any unit: that costs it a good part of what the unit does, and wakes
+ * us each time. A message bus delivers only what was asked for. */
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
+        Scopes *s = userdata;
+        if (!s->bus || s->lost || s->on_message_bus)
+                return 0;
+        if (!list_empty(&s->pending) || s->n_slices > 0 || clock_boot() < s->used_at + IDLE_AFTER)
+                idle_timer_arm(s);
+        else
+                bus_close(s);
+        return 0;
+}
+
+static bool bus_is_ready(Scopes *s) {
+        s->used_at = clock_boot();
+        if (s->bus || s->lost)
+                return !s->lost;
+        if (bus_open(s, false) < 0) {
+                log_notice("systemd does not answer, connecting again");
+                s->lost = true;
+                timer_arm(s, RECONNECT_AFTER);
+        }
+        return !s->lost;
 }
 
 /* Whatever is out of the ordinary ends up here: reconnecting, asking again, giving up. */
@@ -394,7 +433,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         scope_set_asked(s, false);
                 }
                 bus_close(scopes);
-                int r = bus_open(scopes);
+                int r = bus_open(scopes, true);
                 if (r >= 0)
                         log_notice("connected to systemd again");
         }
@@ -433,7 +472,9 @@ int scopes_new(Launcher *l, Scopes **ret) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
         if (r >= 0)
-                r = bus_open(s);
+                r = sd_event_add_time_relative(l->event, &s->idle_timer, CLOCK_BOOTTIME, 0, USEC_PER_SEC, on_idle, s);
+        if (r >= 0)
+                r = bus_open(s, true);
         if (r < 0) {
                 scopes_free(s);
                 return r == -ENOMEM ? r : -EOPNOTSUPP;
@@ -450,6 +491,7 @@ void scopes_free(Scopes *s) {
                 scope_free(CONTAINER_OF(i, Scope, link));
         bus_close(s);
         sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->idle_timer);
         free(s);
 }
 
@@ -498,6 +540,7 @@ typedef struct SliceCall {
 static int on_slice(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         SliceCall *c = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(m);
+        c->launcher->scopes->n_slices--;
         if (c->connection == c->launcher->connection)
                 launcher_reply(c->launcher, &c->request, error ? -EIO : 0, error ? error->message : NULL);
         return 0;
@@ -510,7 +553,7 @@ void scopes_slice(Scopes *s, const LauncherRequest *q) {
         SliceCall *c;
         int r;
 
-        if (!s->bus || s->lost) {
+        if (!bus_is_ready(s)) {
                 launcher_reply(s->launcher, q, -EAGAIN, "systemd does not answer just now");
                 return;
         }
@@ -539,6 +582,7 @@ void scopes_slice(Scopes *s, const LauncherRequest *q) {
                 launcher_reply(s->launcher, q, r, "the limits of its slice cannot be set");
                 return;
         }
+        s->n_slices++;
         /* The call owns its data; it is answered also when the connection breaks. */
         (void) sd_bus_slot_set_destroy_callback(slot, free);
         (void) sd_bus_slot_set_floating(slot, 1);

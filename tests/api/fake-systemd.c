@@ -195,6 +195,14 @@ static const sd_bus_vtable manager[] = {
         SD_BUS_VTABLE_END,
 };
 
+static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        sd_bus *bus = userdata;
+        check(sd_bus_detach_event(bus), "detach");
+        sd_bus_close(bus);
+        sd_bus_unref(bus);
+        return 1;
+}
+
 static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         sd_bus *bus;
         int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -206,6 +214,7 @@ static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *use
         check(sd_bus_set_trusted(bus, 1), "trusted");
         check(sd_bus_start(bus), "start");
         check(sd_bus_add_object_vtable(bus, NULL, PATH, MANAGER, manager, NULL), "vtable");
+        check(sd_bus_match_signal(bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected", on_gone, bus), "match");
         check(sd_bus_attach_event(bus, event, 0), "attach");
         return 0;
 }

@@ -741,6 +741,34 @@ def test_a_launcher_that_stops_lets_go_of_those_at_their_gates(manager):
     l.process = None
 
 
+def test_a_connection_that_nobody_needs_is_closed(manager):
+    """systemd tells it of all units of the host. What is to be done next opens another, if systemd is there."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+
+    def connections():
+        fds = f'/proc/{manager.process.pid}/fd'
+        return sum(os.readlink(f'{fds}/{fd}').startswith('socket:') for fd in os.listdir(fds))
+    none = connections()
+    l.start()
+    assert connections() > none
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+    until(lambda: connections() == none, 'it is closed')
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+    assert connections() > none
+    until(lambda: connections() == none, 'it is closed')
+    assert l.ask(SLICE, queue='a', limits=(1 << 30, NONE, 0, 0)).result == 0
+    until(lambda: connections() == none, 'it is closed')
+    manager.end()
+    a = l.run('ok', go=False)
+    until(lambda: 'systemd does not answer' in l.log(), 'it was looked for')
+    manager.begin()
+    r = l.reply()
+    assert (r.verb, r.result, r.text) == (START, 0, unit_of(a))
+    a.say('GO=1\n')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+
 def test_limits_of_a_queue(manager):
     l = manager.launcher
     l.start()
