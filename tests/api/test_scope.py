@@ -104,6 +104,18 @@ def remove(path):
     return True
 
 
+class Gate:
+    """A task waits for a line from @TMP@/NAME."""
+
+    def __init__(self, launcher, name='gate'):
+        self.path = os.path.join(launcher.tmp, name)
+        os.mkfifo(self.path)
+
+    def open(self):
+        with open(self.path, 'w') as f:
+            f.write('\n')
+
+
 def unit_of(a):
     return f'jobbers-task-{a.id}-{a.attempt}.scope'
 
@@ -152,8 +164,7 @@ def test_an_attempt_in_its_scope(manager):
     l = manager.launcher
     l.define('say', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 7', more='[Resources]\nMemoryMax=64M\nMemoryHigh=32M\nCPUQuota=50%\nCPUWeight=7\n'
              'IOWeight=9\nTasksMax=40\n')
-    gate = os.path.join(l.tmp, 'gate')
-    os.mkfifo(gate)
+    gate = Gate(l)
     l.start()
     a = l.run('say', go=False, queue='a-b')
     r = l.reply()
@@ -170,8 +181,7 @@ def test_an_attempt_in_its_scope(manager):
     assert cgroup_of(supervisor).endswith(supervisor_leaf(manager, a))
     with open(f'/proc/{supervisor}/oom_score_adj') as f, open(f'/proc/{pid}/oom_score_adj') as g:
         assert int(f.read()) <= 0 <= int(g.read())          # 0 where not even root may lower it
-    with open(gate, 'w') as f:
-        f.write('\n')
+    gate.open()
     record = a.end()
     assert (record['END_REASON'], record['EXIT_STATUS']) == ('exit', '7')
 
@@ -373,8 +383,7 @@ def test_systemd_goes_and_comes_back(manager):
     l = manager.launcher
     l.define('ok', 'exit 0')
     l.define('hold', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 3')
-    gate = os.path.join(l.tmp, 'gate')
-    os.mkfifo(gate)
+    gate = Gate(l)
     l.start()
     running = begin(manager, 'hold')
     l.line()
@@ -388,8 +397,7 @@ def test_systemd_goes_and_comes_back(manager):
     assert (r.result, r.text) == (0, unit_of(a))
     a.say('GO=1\n')
     assert a.end()['EXIT_STATUS'] == '0'
-    with open(gate, 'w') as f:
-        f.write('\n')
+    gate.open()
     assert running.end()['EXIT_STATUS'] == '3'
     assert 'connected to systemd again' in l.log()
 
@@ -443,16 +451,14 @@ def test_from_scope_to_scope(manager):
     l = manager.launcher
     l.define('gated', 'echo $$ >@BOX@; read -r x <@TMP@/gate; exit 3')
     l.define('env', 'read -r x <@TMP@/gate; env >$JOBBERS_RESULT', Environment='A=1')
-    gate = os.path.join(l.tmp, 'gate')
-    os.mkfifo(gate)
+    gate = Gate(l)
     l.start()
 
     def attempt(name):
         a = begin(manager, name)
         pid = supervisor_of(a)
         assert cgroup_of(pid).endswith(supervisor_leaf(manager, a))
-        with open(gate, 'w') as f:
-            f.write('\n')
+        gate.open()
         record = a.end()
         rests(manager, pid)
         with open(os.path.join(manager.cgroup, unit_of(a), 'cgroup.events')) as f:
@@ -480,6 +486,16 @@ def test_who_rests_leaves_after_a_while(manager):
     until(lambda: not children(l.process.pid), 'it has left')
     assert os.listdir(l.attempt_dir) == []
     assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0', 'another is made'
+
+
+def run_at_once(l, n):
+    attempts = [l.run('ok', go=False) for _ in range(n)]
+    placed = {l.reply().text for _ in attempts}
+    assert placed == {unit_of(a) for a in attempts}
+    for a in attempts:
+        a.say('GO=1\n')
+    for a in attempts:
+        assert a.end()['EXIT_STATUS'] == '0'
 
 
 def resting(manager, script='exit 0'):
@@ -552,8 +568,7 @@ def test_what_was_said_to_the_scope_before(manager):
     l = manager.launcher
     l.define('long', 'echo up >@BOX@; exec sleep 1000')
     l.define('short', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 0')
-    gate = os.path.join(l.tmp, 'gate')
-    os.mkfifo(gate)
+    gate = Gate(l)
     l.start()
     a = begin(manager, 'long')
     assert l.line() == 'up'
@@ -563,8 +578,7 @@ def test_what_was_said_to_the_scope_before(manager):
     rests(manager, pid)
     b = begin(manager, 'short')
     assert l.line() == 'up' and supervisor_of(b) == pid
-    with open(gate, 'w') as f:
-        f.write('\n')
+    gate.open()
     assert b.end()['END_REASON'] == 'exit'
 
 
@@ -573,14 +587,8 @@ def test_more_than_may_rest(manager):
     l.define('ok', 'exit 0')
     l.start()
     for _ in range(2):
-        attempts = [l.run('ok', go=False) for _ in range(80)]
-        placed = {l.reply().text for _ in attempts}
-        assert placed == {unit_of(a) for a in attempts}
-        for a in attempts:
-            a.say('GO=1\n')
-        for a in attempts:
-            assert a.end()['EXIT_STATUS'] == '0'
-    assert len(os.listdir(f'/proc/{l.process.pid}/fd')) < 100
+        run_at_once(l, 270)
+    assert len(os.listdir(f'/proc/{l.process.pid}/fd')) < 300
 
 
 def test_a_word_that_is_said_twice(manager):
@@ -590,7 +598,7 @@ def test_a_word_that_is_said_twice(manager):
     l.define('ok', 'exit 0')
     for name in ('b', 'c', 'd'):
         l.define(name, f'echo {name} >@BOX@; read -r x <@TMP@/{name}; exit 0')
-        os.mkfifo(os.path.join(l.tmp, name))
+    gates = {name: Gate(l, name) for name in 'bcd'}
     l.start()
 
     def hold(name):
@@ -599,8 +607,7 @@ def test_a_word_that_is_said_twice(manager):
         return a, supervisor_of(a)
 
     def release(a, name):
-        with open(os.path.join(l.tmp, name), 'w') as f:
-            f.write('\n')
+        gates[name].open()
         assert a.end()['EXIT_STATUS'] == '0'
     begin(manager, 'ok').end()
     [first] = children(l.process.pid)
@@ -633,13 +640,7 @@ def test_places_are_used_again(manager):
     l.start()
 
     def several():
-        attempts = [l.run('ok', go=False) for _ in range(8)]
-        for _ in attempts:
-            assert l.reply().result == 0
-        for a in attempts:
-            a.say('GO=1\n')
-        for a in attempts:
-            assert a.end()['EXIT_STATUS'] == '0'
+        run_at_once(l, 8)
         assert l.ask(RELOAD).result == 0
         until(lambda: not children(l.process.pid), 'they have left')
         return len(os.listdir(f'/proc/{l.process.pid}/fd'))
@@ -653,8 +654,7 @@ def test_who_is_known_to_somebody_does_not_go_on(manager, how):
     """Another daemon may hold a pidfd of it, or there is none any more."""
     l = manager.launcher
     l.define('gated', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 0')
-    gate = os.path.join(l.tmp, 'gate')
-    os.mkfifo(gate)
+    gate = Gate(l)
     l.start()
     a = begin(manager, 'gated')
     assert l.line() == 'up'
@@ -664,13 +664,11 @@ def test_who_is_known_to_somebody_does_not_go_on(manager, how):
     else:
         a.channel.close()
         a.channel = None
-    with open(gate, 'w') as f:
-        f.write('\n')
+    gate.open()
     until(lambda: a.record(), 'its record')
     b = begin(manager, 'gated')
     assert l.line() == 'up' and supervisor_of(b) != pid
-    with open(gate, 'w') as f:
-        f.write('\n')
+    gate.open()
     assert b.end()['EXIT_STATUS'] == '0'
 
 
