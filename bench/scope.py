@@ -59,9 +59,10 @@ class Container:
         return ['nsenter', '-t', self.leader, '-m', '-u', '-i', '-n', '-p', '-C']
 
     def service(self, *argv):
-        """A service in there that we talk to."""
+        """A service in there that we talk to. By the name that scopes say they come after: were there none, systemd would look for it with each."""
         environment = [f'--setenv={k}={os.environ[k]}' for k in ('JOBBERS_BUILD', 'JOBBERS_TEST_DIR') if k in os.environ]
-        return subprocess.Popen([*self.enter(), 'systemd-run', '--quiet', '--wait', '--pipe', '--collect', '-p', 'Delegate=yes', *environment, *argv],
+        return subprocess.Popen([*self.enter(), 'systemd-run', '--quiet', '--wait', '--pipe', '--collect', '--unit=jobbersd', '-p', 'Delegate=yes',
+                                 *environment, *argv],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self):
