@@ -138,20 +138,28 @@ pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int pa
 
 /* ── in the fork ── */
 
-/* A manager that also works with the hierarchies of cgroup v1 has moved us there as well, and would not get rid of the scope's. That does not change, so
- * once is enough. */
-static bool home_is_whole(const Rests *r) {
-        static bool known, whole;
-        if (!known)
-                whole = is_at_home(r);
+/* The lines of cgroup v1 come before that of v2. */
+static size_t v1_length(const char *cgroups) {
+        const char *v2 = strncmp(cgroups, "0::", 3) == 0 ? cgroups : strstr(cgroups, "\n0::");
+        return v2 ? (size_t) (v2 - cgroups) : strlen(cgroups);
+}
+
+/* A manager that also works with hierarchies of cgroup v1 has put us into the scope there as well, and would not get rid of that directory if the
+ * scope ended before we do. Which managers do so does not change, so once is enough. */
+static bool scope_is_v2_alone(const Rests *r) {
+        static bool known, alone;
+        if (!known) {
+                _cleanup_free_ char *own = own_cgroups();
+                size_t n = own ? v1_length(own) : 0;
+                alone = own && n == v1_length(r->home) && memcmp(own, r->home, n) == 0;
+        }
         known = true;
-        return whole;
+        return alone;
 }
 
 bool rest_lie_down(Rests *r, Stay *stay) {
-        if (write(r->home_fd, "0", 1) < 0)
-                return false;           /* not ours to leave: a user's launcher in a session, say */
-        if (!home_is_whole(r))
+        /* The latter: not ours to leave, as for a user's launcher in a session. */
+        if (!scope_is_v2_alone(r) || write(r->home_fd, "0", 1) < 0)
                 return false;
         supervisor_forget_signals();
         atomic_store(stay->rest, RESTS);
