@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+#define CGROUPS_MAX 8192         /* of /proc/PID/cgroup */
 #define FILE_MAX (1024 * 1024)          /* of cgroup.procs, /proc/self/mounts */
 #define SIGNAL_PASSES 16                /* a fork bomb is ended by SIGKILL, not by this */
 
@@ -146,26 +147,49 @@ int cgroup_populated(int events_fd) {
 
 /* ── names ── */
 
-int cgroup_of_pid(pid_t pid, char **ret) {
-        char path[64], buf[8192];
+/* -errno. */
+static int cgroups_read(pid_t pid, char *buf, size_t size) {
+        char path[64];
         if (pid == 0)
                 snprintf(path, sizeof path, "/proc/self/cgroup");
         else
                 snprintf(path, sizeof path, "/proc/%d/cgroup", (int) pid);
-        ssize_t n = file_read(AT_FDCWD, path, buf, sizeof buf);
-        if (n < 0)
-                return (int) n;
-        for (char *line = buf; *line;) {
-                char *end = line + strcspn(line, "\n");
-                char *next = *end ? end + 1 : end;
-                *end = '\0';
-                if (strncmp(line, "0::", 3) == 0) {
-                        *ret = strdup(line + 3);
-                        return *ret ? 0 : -ENOMEM;
-                }
-                line = next;
+        ssize_t n = file_read(AT_FDCWD, path, buf, size);
+        return n < 0 ? (int) n : 0;
+}
+
+/* "0::/…", the last; NULL without. */
+static char *v2_line(char *text) {
+        for (char *line = text; *line; line += strspn(line, "\n")) {
+                if (strncmp(line, "0::", 3) == 0)
+                        return line;
+                line += strcspn(line, "\n");
         }
-        return -ENOENT;
+        return NULL;
+}
+
+int cgroup_of_pid(pid_t pid, char **ret) {
+        char buf[CGROUPS_MAX];
+        int r = cgroups_read(pid, buf, sizeof buf);
+        if (r < 0)
+                return r;
+        char *line = v2_line(buf);
+        if (!line)
+                return -ENOENT;
+        *ret = strndup(line + 3, strcspn(line + 3, "\n"));
+        return *ret ? 0 : -ENOMEM;
+}
+
+int cgroup_v1_of_self(char **ret) {
+        char buf[CGROUPS_MAX];
+        int r = cgroups_read(0, buf, sizeof buf);
+        if (r < 0)
+                return r;
+        char *line = v2_line(buf);
+        if (line)
+                *line = '\0';
+        *ret = strdup(buf);
+        return *ret ? 0 : -ENOMEM;
 }
 
 bool cgroup_name_within(const char *name, const char *of) {

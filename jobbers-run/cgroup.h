@@ -35,6 +35,8 @@ void cgroup_base_remove(const CgroupBase *b, int attempts_fd);
 
 /* The own (pid 0) or another's v2 path, "/…"; -errno. Caller frees. */
 int cgroup_of_pid(pid_t pid, char **ret);
+/* The lines of /proc/self/cgroup about hierarchies of cgroup v1; "" where there are none. -errno. Caller frees. */
+int cgroup_v1_of_self(char **ret);
 /* The mount point of the v2 hierarchy, looked for once in the life of a process and its forks; -ENOENT. Not to be freed. */
 int cgroup_mount_point(const char **ret);
 /* True when `name` is `of` or below it. */

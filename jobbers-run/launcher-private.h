@@ -58,7 +58,6 @@ typedef struct Launcher {
         Link supervisors;                       /* launcher-tree.c: those we forked, and some that have ended */
         size_t n_supervisors, supervisors_max;
         int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
-        uint64_t generation;                    /* of what supervisors know since their birth */
         Rests *rests;                           /* who rests */
         _Atomic uint32_t *spares;               /* numbers of record files, 0 for none; in memory shared with supervisors */
         uint32_t last_spare;
@@ -105,10 +104,11 @@ int rests_new(Rests **ret);
 Rests *rests_free(Rests *r);
 void rests_close_fds(Rests *r);                         /* in a fork */
 /* Around the fork of a supervisor that may rest: its end of the socket and its word are put into `stay`. NULL: there is no place for it. */
-Rest *rest_begin(Rests *r, uint64_t generation, Stay *stay);
+Rest *rest_begin(Rests *r, Stay *stay);
 void rest_forked(Rest *p, Stay *stay, pid_t pid);       /* in the launcher; pid < 0: it was not */
-/* Has a start done by a supervisor that rests and knows as much as we do. Copies the descriptors. Its number, or 0: there is none. */
-pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int parameters_fd, int channel_fd);
+void rests_dismiss(Rests *r);                           /* those there are get no more orders */
+/* Has a start done by a supervisor that rests. Copies the descriptors. Its number, or 0: there is none. */
+pid_t rest_order(Rests *r, const LauncherRequest *q, int parameters_fd, int channel_fd);
 /* In the fork, its attempt being over: leaves the scope; from then on an order may come. False: it cannot. */
 bool rest_lie_down(Rests *r, Stay *stay);
 bool rest_get_up(Stay *stay);                           /* to leave. False: an order is on its way */

@@ -16,7 +16,6 @@
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
 
-#define CGROUPS_TEXT_MAX 8192
 #define RESTS_MAX 256           /* supervisors that may rest when their attempt is over. A fork closes as many descriptors */
 
 /* GONE is the last that a process says: its word may be another's from then on. */
@@ -24,35 +23,27 @@ enum { AT_WORK, RESTS, GONE };
 
 typedef struct Rest {
         int fd;                 /* our end of its socket; -1: the place is free */
-        pid_t pid;
-        uint64_t generation;    /* what it knows */
+        pid_t pid;              /* 0: not to be sent anything, as what it knows has changed since */
 } Rest;
 
 struct Rests {
         Rest places[RESTS_MAX];
         _Atomic uint32_t *states;       /* as many */
-        char *home;                     /* text of our /proc/self/cgroup; NULL: nobody can rest */
-        int home_fd;                    /* cgroup.procs in there */
+        char *home, *home_v1;           /* our own cgroup, and what there is of v1 */
+        int home_fd;                    /* cgroup.procs in there; -1: nobody can rest */
 };
 
-static char *own_cgroups(void) {
-        char *text;
-        size_t len;
-        return fd_read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUPS_TEXT_MAX, &text, &len) >= 0 ? text : NULL;
-}
-
 static void home_find(Rests *r) {
-        _cleanup_free_ char *own = NULL, *path = NULL;
+        _cleanup_free_ char *path = NULL;
         const char *mount;
-        if (cgroup_mount_point(&mount) >= 0 && cgroup_of_pid(0, &own) >= 0)
-                path = str_new("%s%s/cgroup.procs", mount, own);
+        if (cgroup_mount_point(&mount) >= 0 && cgroup_of_pid(0, &r->home) >= 0 && cgroup_v1_of_self(&r->home_v1) >= 0)
+                path = str_new("%s%s/cgroup.procs", mount, r->home);
         r->home_fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
-        r->home = r->home_fd >= 0 ? own_cgroups() : NULL;
 }
 
 static bool is_at_home(const Rests *r) {
-        _cleanup_free_ char *own = own_cgroups();
-        return own && STREQ(own, r->home);
+        _cleanup_free_ char *own = NULL;
+        return cgroup_of_pid(0, &own) >= 0 && STREQ(own, r->home);
 }
 
 int rests_new(Rests **ret) {
@@ -83,9 +74,15 @@ Rests *rests_free(Rests *r) {
         rests_close_fds(r);
         fd_close(r->home_fd);
         free(r->home);
+        free(r->home_v1);
         (void) munmap(r->states, RESTS_MAX * sizeof *r->states);
         free(r);
         return NULL;
+}
+
+void rests_dismiss(Rests *r) {
+        for (size_t i = 0; r && i < RESTS_MAX; i++)
+                r->places[i].pid = 0;
 }
 
 /* Killed ones could not say that they are gone: looked for when there is no other place. */
@@ -101,13 +98,13 @@ static Rest *place_find(Rests *r) {
         return NULL;
 }
 
-Rest *rest_begin(Rests *r, uint64_t generation, Stay *stay) {
+Rest *rest_begin(Rests *r, Stay *stay) {
         int pair[2];
-        Rest *p = r->home ? place_find(r) : NULL;
+        Rest *p = r->home_fd >= 0 ? place_find(r) : NULL;
         if (!p || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return NULL;
         fd_close(p->fd);
-        *p = (Rest) { .fd = pair[0], .generation = generation };
+        *p = (Rest) { .fd = pair[0] };
         stay->orders_fd = pair[1];
         stay->rest = &r->states[p - r->places];
         atomic_store(stay->rest, AT_WORK);
@@ -121,12 +118,12 @@ void rest_forked(Rest *p, Stay *stay, pid_t pid) {
                 p->fd = fd_close(p->fd);
 }
 
-pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int parameters_fd, int channel_fd) {
+pid_t rest_order(Rests *r, const LauncherRequest *q, int parameters_fd, int channel_fd) {
         int fds[2] = { parameters_fd, channel_fd };
         for (size_t i = 0; i < RESTS_MAX; i++) {
                 Rest *p = &r->places[i];
                 uint32_t state = RESTS;
-                if (p->fd < 0 || p->generation != generation || !atomic_compare_exchange_strong(&r->states[i], &state, AT_WORK))
+                if (p->fd < 0 || p->pid == 0 || !atomic_compare_exchange_strong(&r->states[i], &state, AT_WORK))
                         continue;
                 /* Its socket ends with it, before its number can be somebody else's. */
                 if (fd_send(p->fd, q, sizeof *q, fds, 2, MSG_DONTWAIT) >= 0)
@@ -138,20 +135,13 @@ pid_t rest_order(Rests *r, uint64_t generation, const LauncherRequest *q, int pa
 
 /* ── in the fork ── */
 
-/* The lines of cgroup v1 come before that of v2. */
-static size_t v1_length(const char *cgroups) {
-        const char *v2 = strncmp(cgroups, "0::", 3) == 0 ? cgroups : strstr(cgroups, "\n0::");
-        return v2 ? (size_t) (v2 - cgroups) : strlen(cgroups);
-}
-
 /* A manager that also works with hierarchies of cgroup v1 has put us into the scope there as well, and would not get rid of that directory if the
  * scope ended before we do. Which managers do so does not change, so once is enough. */
 static bool scope_is_v2_alone(const Rests *r) {
         static bool known, alone;
         if (!known) {
-                _cleanup_free_ char *own = own_cgroups();
-                size_t n = own ? v1_length(own) : 0;
-                alone = own && n == v1_length(r->home) && memcmp(own, r->home, n) == 0;
+                _cleanup_free_ char *own = NULL;
+                alone = cgroup_v1_of_self(&own) >= 0 && STREQ(own, r->home_v1);
         }
         known = true;
         return alone;

@@ -30,7 +30,7 @@
 #define STOP_MARGIN (10 * USEC_PER_SEC)         /* after the kill grace: for SIGKILL to be over and the record to be written */
 #define ASKED_MAX 32                            /* at once: more gains nothing, and a slow manager would keep the last ones waiting for too long */
 #define HAS_LEFT "its supervisor has left"
-#define IDLE_AFTER (3 * USEC_PER_SEC)
+#define IDLE_AFTER (3 * USEC_PER_SEC)           /* without a question */
 #define LOOK_EVERY (100 * USEC_PER_MSEC)        /* while something is out of the ordinary */
 
 typedef struct Scope {
@@ -396,7 +396,7 @@ static int bus_open(Scopes *s, bool greet) {
         return 0;
 }
 
-/* systemd tells all who are connected to its private socket of all that happens to any unit: that costs it a good part of what the unit does, and wakes
+/* systemd tells all who are connected to its private socket of all that happens to any unit: that costs it a sixth of what a scope does, and wakes
  * us each time. A message bus delivers only what was asked for. */
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         Scopes *s = userdata;

@@ -201,12 +201,9 @@ static int supervisor_fork(Launcher *l, const LauncherRequest *q, Job *job, bool
         if (r < 0)
                 return r;
         Stay stay = STAY_INIT;
-        Rest *rest = NULL;
         bool may_stay = job->driver->reusable && l->stay_read_fd >= 0;
-        if (may_stay && scope) {
-                rest = rest_begin(l->rests, l->generation, &stay);
-                may_stay = rest != NULL;
-        }
+        Rest *rest = may_stay && scope ? rest_begin(l->rests, &stay) : NULL;
+        may_stay = may_stay && (rest || !scope);
         (void) clock_boot_id();         /* read once, here, and not by each supervisor */
         if (l->scopes)
                 scopes_before_fork(l->scopes);
@@ -240,7 +237,7 @@ void launcher_start(Launcher *l, const LauncherRequest *q, int parameters_fd, in
                 return;
         }
         if (start.scope)
-                pid = rest_order(l->rests, l->generation, q, parameters, channel);
+                pid = rest_order(l->rests, q, parameters, channel);
         if (pid == 0) {
                 launcher_job(l, q, &start, parameters, channel, l->lock_fd, &job);
                 r = supervisor_fork(l, q, &job, start.scope, &pid);

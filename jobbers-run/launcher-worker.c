@@ -26,7 +26,7 @@
 void workers_dismiss(Launcher *l) {
         l->stay_fd = fd_close(l->stay_fd);
         l->stay_read_fd = fd_close(l->stay_read_fd);
-        l->generation++;
+        rests_dismiss(l->rests);
         int pair[2];
         if (pipe2(pair, O_CLOEXEC) < 0) {
                 log_warning_errno(-errno, "cannot make a pipe: supervisors are not used again");
@@ -54,39 +54,44 @@ void workers_close(Launcher *l) {
 
 /* ── in the fork ── */
 
+/* 1: with as many descriptors, which are in fds; 0: there was something else; -errno: leave. */
+static int order_read(int fd, int flags, size_t wanted, LauncherRequest *ret, int fds[static FD_PASS_MAX]) {
+        size_t n_fds = 0;
+        ssize_t n = fd_recv(fd, ret, sizeof *ret, fds, &n_fds, flags);
+        if (n == sizeof *ret && n_fds == wanted)
+                return 1;
+        for (size_t i = 0; i < n_fds; i++)
+                fd_close(fds[i]);
+        /* No word is as long as that: its descriptor was lost on the way. */
+        if (n == sizeof *ret)
+                return -EPROTO;
+        if (n <= 0 && n != -EAGAIN && n != -ECONNRESET && n != -EMSGSIZE)
+                return n < 0 ? (int) n : -EPIPE;
+        return 0;
+}
+
 /* Without a scope: the daemon's next order; what else comes was meant for the attempt before. -errno: leave. */
 static int order_wait(const Launcher *l, int channel, LauncherRequest *ret, int *ret_parameters) {
-        for (;;) {
+        int fds[FD_PASS_MAX], r = 0;
+        while (r == 0) {
                 struct pollfd p[2] = { { .fd = channel, .events = POLLIN }, { .fd = l->stay_read_fd } };
-                int fds[FD_PASS_MAX];
-                size_t n_fds = 0;
                 if (poll(p, 2, -1) < 0 && errno != EINTR)
                         return -errno;
                 if (p[1].revents)
                         return -ESTALE;
-                if (!p[0].revents)
-                        continue;
-                ssize_t n = fd_recv(channel, ret, sizeof *ret, fds, &n_fds, MSG_DONTWAIT);
-                if (n == sizeof *ret && n_fds == 1) {
-                        *ret_parameters = fds[0];
-                        return 0;
-                }
-                for (size_t i = 0; i < n_fds; i++)
-                        fd_close(fds[i]);
-                /* No word is as long as that: its descriptor was lost on the way. */
-                if (n == sizeof *ret)
-                        return -EPROTO;
-                if (n <= 0 && n != -EAGAIN && n != -ECONNRESET && n != -EMSGSIZE)
-                        return n < 0 ? (int) n : -EPIPE;
+                if (p[0].revents)
+                        r = order_read(channel, MSG_DONTWAIT, 1, ret, fds);
         }
+        if (r > 0)
+                *ret_parameters = fds[0];
+        return r;
 }
 
 /* After one in a scope: the launcher's, which keeps its word when it has taken ours. */
 static int order_wait_resting(const Launcher *l, Stay *stay, LauncherRequest *ret, int *ret_parameters) {
-        int fds[FD_PASS_MAX];
         struct pollfd p[2] = { { .fd = stay->orders_fd, .events = POLLIN }, { .fd = l->stay_read_fd } };
         usec_t until = clock_boot() + REST_MAX;
-        size_t n_fds = 0;
+        int fds[FD_PASS_MAX];
         if (!rest_lie_down(l->rests, stay))
                 return -EPERM;
         do {
@@ -97,19 +102,16 @@ static int order_wait_resting(const Launcher *l, Stay *stay, LauncherRequest *re
         if (!p[0].revents && rest_get_up(stay))
                 return -ESTALE;
         rest_ordered(l->rests);
-        ssize_t n = fd_recv(stay->orders_fd, ret, sizeof *ret, fds, &n_fds, 0);
-        if (n == sizeof *ret && n_fds == 2) {
-                *ret_parameters = fds[0];
-                stay->channel_fd = fds[1];
-                return 0;
-        }
-        for (size_t i = 0; i < n_fds; i++)
-                fd_close(fds[i]);
-        return n < 0 ? (int) n : -EPIPE;
+        int r = order_read(stay->orders_fd, 0, 2, ret, fds);
+        if (r <= 0)
+                return r < 0 ? r : -EPROTO;
+        *ret_parameters = fds[0];
+        stay->channel_fd = fds[1];
+        return 0;
 }
 
 void worker_run(Launcher *l, Stay *stay) {
-        for (bool goes_on = true; goes_on;) {
+        for (;;) {
                 _cleanup_close_ int parameters = -1;
                 _cleanup_free_ char *sentence = NULL;
                 LauncherRequest q;
@@ -124,6 +126,7 @@ void worker_run(Launcher *l, Stay *stay) {
                         return;
                 launcher_job(l, &q, &start, TAKE_FD(parameters), TAKE_FD(stay->channel_fd), TAKE_FD(stay->lock_fd), &job);
                 job.stay = stay;
-                goes_on = supervisor_run(&job);
+                if (!supervisor_run(&job))
+                        return;
         }
 }

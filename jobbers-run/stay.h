@@ -1,8 +1,6 @@
 /* stay.h: what a supervisor keeps from one attempt for its next, where its containment allows that. */
 #pragma once
 
-#include <stdatomic.h>
-
 #include "jobbers-run/attempt-dir.h"
 #include "jobbers-run/cgroup-keep.h"
 #include "jobbers-run/record.h"

@@ -62,8 +62,9 @@ static void stop_signals(sigset_t *ret) {
 }
 
 bool supervisor_has_signals(void) {
-        sigset_t pending;
-        return sigpending(&pending) >= 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SCOPE_STOP_SIGNAL));
+        sigset_t pending, term;
+        stop_signals(&term);
+        return sigpending(&pending) >= 0 && sigandset(&term, &term, &pending) >= 0 && !sigisemptyset(&term);
 }
 
 void supervisor_forget_signals(void) {

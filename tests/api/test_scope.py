@@ -438,12 +438,20 @@ def rests(manager, pid):
     """Where the launcher is; and it says so before it takes an order, so that the next start is for it."""
     home = cgroup_of(manager.launcher.process.pid)
     until(lambda: cgroup_of(pid) == home, 'it has left the scope')
-    until(lambda: wchan(pid) == 'poll', 'it waits')
+    until(lambda: 'poll' in wchan(pid), 'it waits')
 
 
 def wchan(pid):
-    with open(f'/proc/{pid}/syscall') as f:
-        return {'7': 'poll'}.get(f.read().split()[0])
+    with open(f'/proc/{pid}/wchan') as f:
+        return f.read()
+
+
+def one_that_rests(manager):
+    """After an attempt of `ok`, the first there is."""
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+    [pid] = children(manager.launcher.process.pid)
+    rests(manager, pid)
+    return pid
 
 
 def test_from_scope_to_scope(manager):
@@ -463,7 +471,7 @@ def test_from_scope_to_scope(manager):
         rests(manager, pid)
         with open(os.path.join(manager.cgroup, unit_of(a), 'cgroup.events')) as f:
             assert 'populated 0' in f.read()
-        assert os.listdir(l.attempt_dir) == [d for d in os.listdir(l.attempt_dir) if d.startswith(f's{pid}-')]
+        assert all(d.startswith(f's{pid}-') for d in os.listdir(l.attempt_dir))
         return a, pid, record
 
     a, first, record = attempt('gated')
@@ -503,10 +511,7 @@ def resting(manager, script='exit 0'):
     l = manager.launcher
     l.define('ok', script)
     l.start()
-    a = begin(manager, 'ok')
-    assert a.end()['EXIT_STATUS'] == '0'
-    [pid] = children(l.process.pid)
-    rests(manager, pid)
+    pid = one_that_rests(manager)
     os.kill(pid, signal.SIGSTOP)
     return pid
 
@@ -609,9 +614,7 @@ def test_a_word_that_is_said_twice(manager):
     def release(a, name):
         gates[name].open()
         assert a.end()['EXIT_STATUS'] == '0'
-    begin(manager, 'ok').end()
-    [first] = children(l.process.pid)
-    rests(manager, first)
+    first = one_that_rests(manager)
     os.kill(first, signal.SIGSTOP)
     [kept] = os.listdir(l.attempt_dir)
     junk = os.path.join(l.attempt_dir, kept, 'junk')
@@ -677,9 +680,7 @@ def test_what_is_said_to_one_that_rests(manager):
     l = manager.launcher
     l.define('ok', 'exit 0')
     l.start()
-    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
-    [pid] = children(l.process.pid)
-    rests(manager, pid)
+    pid = one_that_rests(manager)
     os.kill(pid, signal.SIGTERM)
     manager.mode('silent')
     a = l.run('ok', go=False)
@@ -700,9 +701,7 @@ def test_an_order_on_its_way_holds_the_next_daemon_back(manager):
     l.define('ok', 'exit 0')
     service = Listening(l)
     service.connect()
-    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
-    [pid] = children(l.process.pid)
-    rests(manager, pid)
+    pid = one_that_rests(manager)
     os.kill(pid, signal.SIGSTOP)
     a = l.run('ok', go=False)
     r = l.reply()

@@ -152,11 +152,28 @@ static void test_files(void **state) {
         assert_int_equal(fd_remove_tree_at(tmp, strrchr(path, '/') + 1), 0);
 }
 
+/* What it says of both versions is all that the kernel says. */
+static void test_of_self(void **state) {
+        char *v1, *v2, *text, whole[8192];
+        size_t len;
+        if (base.fd < 0)
+                skip();
+        assert_int_equal(fd_read_file_at(AT_FDCWD, "/proc/self/cgroup", sizeof whole, &text, &len), 0);
+        assert_int_equal(cgroup_v1_of_self(&v1), 0);
+        assert_int_equal(cgroup_of_pid(0, &v2), 0);
+        snprintf(whole, sizeof whole, "%s0::%s\n", v1, v2);
+        assert_string_equal(whole, text);
+        free(v1);
+        free(v2);
+        free(text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_signal_reaches_all_below),
                 cmocka_unit_test(test_kill),
                 cmocka_unit_test(test_of_pid),
+                cmocka_unit_test(test_of_self),
                 cmocka_unit_test(test_name_within),
                 cmocka_unit_test(test_files),
         };
