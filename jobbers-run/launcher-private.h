@@ -106,7 +106,7 @@ void rests_close_fds(Rests *r);                         /* in a fork */
 /* Around the fork of a supervisor that may rest: its end of the socket and its word are put into `stay`. NULL: there is no place for it. */
 Rest *rest_begin(Rests *r, Stay *stay);
 void rest_forked(Rest *p, Stay *stay, pid_t pid);       /* in the launcher; pid < 0: it was not */
-void rests_dismiss(Rests *r);                           /* those there are get no more orders */
+void rests_dismiss(Rests *r);                           /* those there are get no more orders, and leave. One that is on its way is done */
 /* Has a start done by a supervisor that rests. Copies the descriptors. Its number, or 0: there is none. */
 pid_t rest_order(Rests *r, const LauncherRequest *q, int parameters_fd, int channel_fd);
 /* In the fork, its attempt being over: leaves the scope; from then on an order may come. False: it cannot. */

@@ -80,9 +80,23 @@ Rests *rests_free(Rests *r) {
         return NULL;
 }
 
+/* Takes the word of one that rests back: nobody else has anything to say to it until it gets its order, or is sent away. */
+static bool word_take(Rests *r, size_t i) {
+        uint32_t state = RESTS;
+        return r->places[i].fd >= 0 && atomic_compare_exchange_strong(&r->states[i], &state, AT_WORK);
+}
+
+/* It is gone when its place is free. */
+static void send_away(Rest *p) {
+        (void) shutdown(p->fd, SHUT_WR);
+}
+
 void rests_dismiss(Rests *r) {
-        for (size_t i = 0; r && i < RESTS_MAX; i++)
+        for (size_t i = 0; r && i < RESTS_MAX; i++) {
                 r->places[i].pid = 0;
+                if (word_take(r, i))
+                        send_away(&r->places[i]);
+        }
 }
 
 /* Killed ones could not say that they are gone: looked for when there is no other place. */
@@ -122,13 +136,12 @@ pid_t rest_order(Rests *r, const LauncherRequest *q, int parameters_fd, int chan
         int fds[2] = { parameters_fd, channel_fd };
         for (size_t i = 0; i < RESTS_MAX; i++) {
                 Rest *p = &r->places[i];
-                uint32_t state = RESTS;
-                if (p->fd < 0 || p->pid == 0 || !atomic_compare_exchange_strong(&r->states[i], &state, AT_WORK))
+                if (p->pid == 0 || !word_take(r, i))
                         continue;
                 /* Its socket ends with it, before its number can be somebody else's. */
                 if (fd_send(p->fd, q, sizeof *q, fds, 2, MSG_DONTWAIT) >= 0)
                         return p->pid;
-                (void) shutdown(p->fd, SHUT_WR);        /* it leaves */
+                send_away(p);
         }
         return 0;
 }

@@ -62,7 +62,7 @@ static void connection_end(Launcher *l) {
         l->lock_fd = fd_close(l->lock_fd);
         l->greeted = false;
         l->connection++;
-        workers_dismiss(l);     /* nobody has anything for them */
+        rests_dismiss(l->rests);        /* others leave with their channels, when they have done what is in there */
         if (l->is_child)
                 (void) sd_event_exit(l->event, 0);
         else
