@@ -1,6 +1,6 @@
 """scope.py: attempts in transient scopes, which need a systemd as PID 1: one is booted in a container over this very file system (an overlay whose
 changes are in memory), with the measurements' own directory bound into it, so that databases stay on the disk. What is measured runs inside as a
-service and talks to us over a pipe: a word per round, two numbers back."""
+service and talks to us through two FIFOs: a word per round, two numbers back."""
 import os
 import shutil
 import subprocess
@@ -22,6 +22,7 @@ class Container:
             if not shutil.which(program):
                 raise NotInstalled(program)
         self.root = tempfile.mkdtemp(prefix='jobbers-bench-', dir='/dev/shm')
+        self.shared = context.scratch
         self.process = None
         try:
             self.boot(context)
@@ -59,11 +60,20 @@ class Container:
         return ['nsenter', '-t', self.leader, '-m', '-u', '-i', '-n', '-p', '-C']
 
     def service(self, *argv):
-        """A service in there that we talk to. By the name that scopes say they come after: were there none, systemd would look for it with each."""
+        """A service in there; what we write to it and read from it. By the name that scopes say they come after: were there none, systemd would
+        look for it with each. Whoever waited for its end (`systemd-run --wait`) would be told of every scope, too."""
+        words, figures = self.fifo('words'), self.fifo('figures')
+        to, back = os.open(words, os.O_RDWR), os.open(figures, os.O_RDONLY | os.O_NONBLOCK)
         environment = [f'--setenv={k}={os.environ[k]}' for k in ('JOBBERS_BUILD', 'JOBBERS_TEST_DIR') if k in os.environ]
-        return subprocess.Popen([*self.enter(), 'systemd-run', '--quiet', '--wait', '--pipe', '--collect', '--unit=jobbersd', '-p', 'Delegate=yes',
-                                 *environment, *argv],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.run([*self.enter(), 'systemd-run', '--quiet', '--collect', '--service-type=exec', '--unit=jobbersd', '-p', 'Delegate=yes',
+                        '-p', f'StandardInput=file:{words}', '-p', f'StandardOutput=file:{figures}', *environment, *argv], check=True)
+        os.set_blocking(back, True)
+        return os.fdopen(to, 'w'), os.fdopen(back)
+
+    def fifo(self, name):
+        path = os.path.join(self.shared, name)
+        os.mkfifo(path)
+        return path
 
     def close(self):
         if self.process:
@@ -80,7 +90,7 @@ class Container:
 
 class InScopes(Measurement):
     unit = 'tasks/s'
-    container = worker = None
+    container = words = figures = None
     word = ''
 
     def setup(self):
@@ -88,21 +98,21 @@ class InScopes(Measurement):
             InScopes.container = Container(self.c)
             for helper in ('scope-client', 'nothing'):
                 self.c.helper(helper)
-            InScopes.worker = InScopes.container.service('/usr/bin/python3', os.path.abspath(__file__), self.c.scratch, str(self.c.scale(1500, 300)))
-            if InScopes.worker.stdout.readline() != 'ready\n':
+            InScopes.words, InScopes.figures = InScopes.container.service(
+                '/usr/bin/python3', os.path.abspath(__file__), self.c.scratch, str(self.c.scale(1500, 300)))
+            if InScopes.figures.readline() != 'ready\n':
                 raise RuntimeError('the measurement inside the container did not start')
 
     def once(self):
-        InScopes.worker.stdin.write(self.word + '\n')
-        InScopes.worker.stdin.flush()
-        ours, limit = InScopes.worker.stdout.readline().split()
+        print(self.word, file=InScopes.words, flush=True)
+        ours, limit = InScopes.figures.readline().split()
         return float(ours), float(limit)
 
     def close(self):
-        if InScopes.worker:
-            InScopes.worker.stdin.close()
-            InScopes.worker.wait()
-            InScopes.worker = None
+        if InScopes.words:
+            InScopes.words.close()
+            InScopes.figures.read()             # until it is gone
+            InScopes.words = InScopes.figures = None
         if InScopes.container:
             InScopes.container.close()
             InScopes.container = None
