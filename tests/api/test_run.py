@@ -554,7 +554,7 @@ s.connect("\\0" + a[1:] if a[0] == "@" else a)
 
 
 def test_timeout_is_extended(anywhere):
-    anywhere.define('slow', NOTIFY % 's.send(b"EXTEND_TIMEOUT_USEC=60000000"); time.sleep(0.8)', TimeoutSec='400ms')
+    anywhere.define('slow', NOTIFY % 's.send(b"EXTEND_TIMEOUT_USEC=60000000"); time.sleep(1.8)', TimeoutSec='1500ms')
     assert anywhere.start().run('slow').end()['END_REASON'] == 'exit'
 
 

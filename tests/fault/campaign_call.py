@@ -204,7 +204,7 @@ def at_every_start(n_max, seed, step=1):
             # it is strike's child: READY=1 comes all the same when the blow did not
             ready = world.d.notifications.wait('READY=1', world.d.pidfd) is not None
             if ready:
-                os.kill(int(children_of(world.pid())[0]), signal.SIGKILL)
+                kill_children_of(world.pid())           # one, unless the blow came a moment later
             world.d.reap()
             blows += not ready
             world.d.start()
@@ -215,8 +215,12 @@ def at_every_start(n_max, seed, step=1):
     return found, {'blows': blows, **numbers}
 
 
-def children_of(pid):
-    return open(f'/proc/{pid}/task/{pid}/children').read().split()
+def kill_children_of(pid):
+    try:
+        for child in open(f'/proc/{pid}/task/{pid}/children').read().split():
+            os.kill(int(child), signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
 
 
 def kills(n, seed, **more):
