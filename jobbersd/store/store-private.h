@@ -41,6 +41,16 @@ typedef struct Zone {
         Ulid min, max;
 } Zone;
 
+/* New tasks that wait for their statement (store-add.c). */
+#define ADDED_MAX 16            /* the rows of TASK_ADD_SEVERAL; more gain little */
+#define TASK_VALUES 22          /* a row's */
+typedef struct Added {
+        unsigned n;
+        StoreValue values[1 + ADDED_MAX * TASK_VALUES]; /* how many rows; the rows, which point to: */
+        Ulid ids[ADDED_MAX];
+        char parameters[ADDED_MAX][LARGE_PARAMETERS];
+} Added;
+
 typedef struct SeqList {
         const StoreDriver *driver;
         int64_t *seqs;
@@ -56,7 +66,8 @@ struct Store {
 
         bool staged;                            /* a transaction is open, or was and is lost: see failed */
         size_t writes;
-        int failed;                             /* the database gave the open transaction up: why */
+        int failed;                             /* the open transaction is lost: why */
+        Added added;                            /* staged as well */
         bool broken;                            /* the outcome of a commit is unknown */
         usec_t last_commit_usec;
 
@@ -84,11 +95,18 @@ struct Store {
 int store_read(Store *s, StoreQuery query, const StoreValue *values, size_t n, store_row_fn row, void *userdata);
 /* Runs a write in the turn's transaction, which it opens where there is none. ret_changes may be NULL. */
 int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, int64_t *ret_changes);
+/* Opens the turn's transaction where there is none. */
+int store_batch_begin(Store *s);
+/* Has the new tasks that wait written. If that fails, the transaction is lost: they are known as staged already. */
+int store_flush(Store *s);
 /* Verbs of several statements stand between these two: all or nothing. end returns r, or why it could not be kept. */
 int store_verb_begin(Store *s);
 int store_verb_end(Store *s, int r);
 int store_meta_get_text(Store *s, const char *name, char *buf, size_t size);   /* "" where it is not there */
 int store_meta_get_int(Store *s, const char *name, int64_t *ret);       /* 0 where it is not there */
+
+/* ── store-add.c ── */
+int store_added_write(Store *s);                                /* all that wait, of which there is one; a driver's error */
 
 /* ── store-copy.c ── */
 void store_copy_commit(Store *s);                               /* after a commit: a busy database is copied too */

@@ -171,44 +171,6 @@ bool store_has_room(Store *s) {
         return !s->files.ballast_wanted;
 }
 
-int store_task_add(Store *s, Task *t) {
-        if (t->status <= TASK_UNSUBMITTED || t->status >= _TASK_STATUS_MAX)
-                return -EINVAL;
-
-        Lane *lane;
-        int r = store_lane_get(s, t->queue, t->name, t->version, &lane);
-        if (r >= 0)
-                r = store_undo_reserve(s, 1);
-        if (r < 0)
-                return r;
-
-        const char *parameters = t->parameters ? t->parameters : "{}";
-        bool large = strlen(parameters) >= LARGE_PARAMETERS;
-        int64_t seq = s->seq;
-        if (large && (r = store_verb_begin(s)) < 0)
-                return r;
-        r = store_write(s, Q_TASK_ADD,
-                        VALUES(v_int(seq), v_blob(t->id.b, sizeof t->id.b), v_int(lane->lane), v_int(-(int64_t) t->priority),
-                               v_int(t->position), v_int(t->status), v_int(t->retry_attempt), v_int(t->attempts), v_int(t->stop_reason),
-                               v_int((int64_t) t->submitted_at), v_int((int64_t) t->started_at), v_int((int64_t) t->retried_at),
-                               v_int((int64_t) t->heartbeat_at), v_int((int64_t) t->completed_at), v_int((int64_t) t->scheduled_at),
-                               v_int((int64_t) t->run_at), v_int((int64_t) t->dead_at), v_int(t->progress), v_text(t->status_text),
-                               v_text(t->last_error), v_text(t->results), v_text(large ? NULL : parameters)),
-                        NULL);
-        if (large) {
-                if (r >= 0)
-                        r = store_write(s, Q_TASK_ADD_LARGE, VALUES(v_int(seq), v_text(parameters)), NULL);
-                r = store_verb_end(s, r);
-        }
-        if (r < 0)
-                return r;
-        s->seq++;
-        t->seq = seq;
-        store_lane_count(s, lane, t->status, 1);
-        store_zone_add(s, seq, &t->id);
-        return 0;
-}
-
 int store_task_move(Store *s, const Task *t, TaskStatus from) {
         if (t->status <= TASK_UNSUBMITTED || t->status >= _TASK_STATUS_MAX || from >= _TASK_STATUS_MAX)
                 return -EINVAL;

@@ -26,12 +26,24 @@ static int note_error(Store *s, int r) {
         return r;
 }
 
+int store_flush(Store *s) {
+        int r = s->added.n > 0 ? note_error(s, store_added_write(s)) : 0;
+        if (r < 0 && s->failed == 0) {
+                s->failed = r;
+                store_undo_all(s);
+        }
+        return r;
+}
+
 int store_read(Store *s, StoreQuery query, const StoreValue *values, size_t n, store_row_fn row, void *userdata) {
-        int r = s->driver->run(s->db, query, values, n, row, userdata, NULL);
+        int r = store_flush(s);
+        if (r < 0)
+                return r;
+        r = s->driver->run(s->db, query, values, n, row, userdata, NULL);
         return r < 0 ? note_error(s, r) : 0;
 }
 
-static int batch_begin(Store *s) {
+int store_batch_begin(Store *s) {
         if (s->broken)
                 return -EIO;
         if (s->failed < 0)
@@ -46,7 +58,9 @@ static int batch_begin(Store *s) {
 }
 
 int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, int64_t *ret_changes) {
-        int r = batch_begin(s);
+        int r = store_batch_begin(s);
+        if (r >= 0)
+                r = store_flush(s);
         if (r < 0)
                 return r;
         r = s->driver->run(s->db, query, values, n, NULL, NULL, ret_changes);
@@ -57,7 +71,9 @@ int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, 
 }
 
 int store_verb_begin(Store *s) {
-        int r = batch_begin(s);
+        int r = store_batch_begin(s);
+        if (r >= 0)
+                r = store_flush(s);
         if (r < 0)
                 return r;
         return note_error(s, s->driver->run(s->db, Q_SAVEPOINT, NO_VALUES, NULL, NULL, NULL));
@@ -86,6 +102,7 @@ usec_t store_last_commit_usec(const Store *s) {
 
 static void batch_end(Store *s) {
         s->staged = false;
+        s->added.n = 0;
         s->writes = 0;
         s->failed = 0;
 }
@@ -111,6 +128,8 @@ int store_commit(Store *s) {
                 r = write_bound(s, "seq", s->seq, s->seq_bound, &seq_bound);
         if (r == 0)
                 r = write_bound(s, "position", s->position, s->position_bound, &position_bound);
+        if (r == 0)
+                r = store_flush(s);
         if (r < 0) {
                 store_rollback(s);
                 return r;

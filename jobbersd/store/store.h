@@ -46,7 +46,9 @@ int64_t store_copy_bytes(const StoreCopy *c);   /* of a complete one */
 /* ── tasks ── */
 /* Whether a new task may be added. While the disk is full what little space there is belongs to tasks that run. */
 bool store_has_room(Store *s);
-int store_task_add(Store *s, Task *t);          /* sets t->seq; -EEXIST when the id is there */
+/* Sets t->seq. Nobody may have that id yet: that is found out here (-EEXIST, and nothing is staged), or only by what comes next, and then it costs
+ * all that is staged. */
+int store_task_add(Store *s, Task *t);
 /* Fills *ret (to be freed with task_done). -ENOENT. */
 int store_task_get(Store *s, const Ulid *id, bool with_parameters, Task *ret);
 int store_task_get_seq(Store *s, int64_t seq, bool with_parameters, Task *ret);

@@ -17,6 +17,8 @@ static const struct {
         const char *query, *plan;
 } allowed[] = {
         { "LANE_LIST", "SCAN lanes" },
+        { "TASK_ADD_SEVERAL", "SCAN CONSTANT ROW" }, { "TASK_ADD_SEVERAL", "SCAN count" },     /* what is added */
+        { "TASK_ADD_SEVERAL", "SCAN 16 CONSTANT ROWS" }, { "TASK_ADD_SEVERAL", "SCAN rows" },
         { "LANE_COUNTS", "SCAN tasks USING COVERING INDEX tasks_list" },
         { "WALK_ZONES", "SCAN tasks USING COVERING INDEX tasks_id" },
         { "TASK_MAX_SEQ", "SEARCH tasks" },

@@ -70,26 +70,87 @@ static void task_round_trip(void **state) {
         assert_int_equal(store_task_get_seq(f->store, 999999, true, &none), -ENOENT);
 }
 
+/* Not found out at once, as the row waits for others: it costs the turn, and nothing of it stays. */
 static void same_id_twice(void **state) {
         Fixture *f = *state;
+        TaskFilter all = { .version = -1, .status = _TASK_STATUS_MAX, .limit = 10 };
+        int64_t n, before = task_put(f->store, "q", "a", 0, 0);
+        assert_int_equal(store_commit(f->store), 0);
+        for (unsigned found_by = 0; found_by < 2; found_by++) {
+                _cleanup_task_ Task t = task_make("q", "a", 0, 1), u = task_make("q2", "b", 0, 2), v = task_make("q", "a", 0, 3), none = { 0 };
+                u.id = t.id;
+                assert_int_equal(store_task_add(f->store, &t), 0);
+                assert_int_equal(store_task_add(f->store, &v), 0);
+                assert_int_equal(store_task_add(f->store, &u), 0);
+                if (found_by == 1) {
+                        assert_int_equal(store_task_get_seq(f->store, before, false, &none), -EEXIST);
+                        assert_int_equal(store_task_add(f->store, &v), -EEXIST);
+                }
+                assert_int_equal(store_commit(f->store), -EEXIST);
+                assert_false(store_staged(f->store));
+                assert_int_equal(store_task_count(f->store, &all, &n), 0);
+                assert_int_equal(n, 1);
+                assert_int_equal(store_task_get(f->store, &t.id, false, &none), -ENOENT);
+        }
+        /* One with long parameters does not wait: it is refused alone. */
         _cleanup_task_ Task t = task_make("q", "a", 0, 1), u = task_make("q2", "b", 0, 2);
         u.id = t.id;
-        assert_int_equal(store_task_add(f->store, &t), 0);
-        assert_int_equal(store_task_add(f->store, &u), -EEXIST);
-        /* The failed verb left nothing and hurt nothing. */
         free(u.parameters);
         u.parameters = malloc(5001);
         memset(u.parameters, ' ', 5000);
         u.parameters[5000] = 0;
+        assert_int_equal(store_task_add(f->store, &t), 0);
         assert_int_equal(store_task_add(f->store, &u), -EEXIST);
-        TaskFilter all = { .version = -1, .status = _TASK_STATUS_MAX, .limit = 10 };
-        int64_t n;
-        assert_int_equal(store_task_count(f->store, &all, &n), 0);
-        assert_int_equal(n, 1);
         assert_int_equal(store_commit(f->store), 0);
         fixture_reopen(f);
         assert_int_equal(store_task_count(f->store, &all, &n), 0);
-        assert_int_equal(n, 1);
+        assert_int_equal(n, 2);
+}
+
+/* However many wait, and whatever comes between them: what is read, kept and undone is as if each had been written at once. */
+static void new_tasks_wait_unseen(void **state) {
+        Fixture *f = *state;
+        TaskFilter all = { .version = -1, .status = _TASK_STATUS_MAX, .limit = 200 };
+        int64_t there = 0, n;
+        for (unsigned batch = 1; batch <= 50; batch += batch < 4 ? 1 : 7) {
+                Ulid ids[50];
+                for (int outcome = 0; outcome < 2; outcome++) {
+                        for (unsigned i = 0; i < batch; i++) {
+                                _cleanup_task_ Task t = task_make(i % 3 ? "q" : "other", "a", (int) i % 5, i);
+                                free(t.parameters);
+                                t.parameters = str_new("{\"n\": \"%u of %u%*s\"}", i, batch, i % 7 == 6 ? 2000 : (int) i * 30, "");
+                                ids[i] = t.id;
+                                assert_int_equal(store_task_add(f->store, &t), 0);
+                                memset(&t.id, 0xff, sizeof t.id);                       /* nothing of it is pointed to any more */
+                                memset(t.parameters, '?', strlen(t.parameters));
+                                if (i % 19 == 18) {
+                                        _cleanup_task_ Task g = { 0 };
+                                        assert_int_equal(store_task_get(f->store, &ids[i], false, &g), 0);
+                                }
+                        }
+                        assert_true(store_staged_writes(f->store) >= batch);
+                        if (outcome == 0)
+                                store_rollback(f->store);
+                        else
+                                there += batch;
+                        assert_int_equal(store_commit(f->store), 0);
+                        assert_int_equal(store_task_count(f->store, &all, &n), 0);
+                        assert_int_equal(n, there);
+                }
+                fixture_reopen(f);
+                for (unsigned i = 0; i < batch; i++) {
+                        _cleanup_task_ Task g = { 0 };
+                        _cleanup_free_ char *want = str_new("{\"n\": \"%u of %u%*s\"}", i, batch, i % 7 == 6 ? 2000 : (int) i * 30, "");
+                        assert_int_equal(store_task_get(f->store, &ids[i], true, &g), 0);
+                        assert_string_equal(g.parameters, want);
+                        assert_string_equal(g.queue, i % 3 ? "q" : "other");
+                        assert_int_equal(g.version, i % 5);
+                        assert_int_equal(g.position, i);
+                        assert_true(!g.status_text && !g.last_error && !g.results);
+                }
+                assert_int_equal(store_task_count(f->store, &all, &n), 0);
+                assert_int_equal(n, there);
+        }
 }
 
 static void large_parameters(void **state) {
@@ -587,7 +648,7 @@ static void retention(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(task_round_trip), TEST(same_id_twice), TEST(large_parameters), TEST(move_only_from), TEST(rollback_takes_all_back),
+                TEST(task_round_trip), TEST(same_id_twice), TEST(new_tasks_wait_unseen), TEST(large_parameters), TEST(move_only_from), TEST(rollback_takes_all_back),
                 TEST(close_rolls_back), TEST(numbers_never_twice), TEST(ready_in_order), TEST(lanes_count), TEST(empty_lanes_go), TEST(due_in_order),
                 TEST(retries_follow_the_clock), TEST(started_ones), TEST(attempts), TEST(queues_and_roles), TEST(starts), TEST(definitions), TEST(retention),
                 TEST(retention_of_damaged_rows),
