@@ -44,7 +44,7 @@ typedef struct Scope {
         int pidfd;                      /* the number cannot come to mean somebody else unnoticed */
         sd_bus_slot *call;              /* under way */
         bool asked;                     /* one of ASKED_MAX; the others wait for their turn, in the order they came */
-        bool had_its_turn;
+        bool had_its_turn, was_there;   /* was_there: systemd has said that it has such a unit */
         uint32_t job;                   /* systemd's number of what was asked for, 0 until it tells: a unit of this name may have had others */
         usec_t give_up_at, again_at;    /* boot */
 } Scope;
@@ -110,10 +110,20 @@ static bool supervisor_is_alive(const Scope *s) {
         return pidfd_send_signal(s->pidfd, 0, NULL, 0) >= 0;
 }
 
+/* Around nobody: a process that ends while systemd puts it into its scope is put there as if it went on, and nothing tells that the scope is empty
+ * (systemd 252). Without an answer, as there may be none to stop. */
+static void scope_stop(Scope *s) {
+        Scopes *scopes = s->scopes;
+        if (scopes->bus && !scopes->lost)
+                (void) sd_bus_call_method_async(scopes->bus, NULL, DESTINATION, MANAGER_PATH, MANAGER, "StopUnit", NULL, NULL, "ss", s->unit, "replace");
+}
+
 /* Answers and frees if the supervisor is where it should be, or gone. */
 static bool scope_look(Scope *s) {
         _cleanup_free_ char *of = NULL;
         if (!supervisor_is_alive(s)) {
+                if (s->asked)
+                        scope_stop(s);
                 scope_answer(s, -EAGAIN, HAS_LEFT);
                 return true;
         }
@@ -165,6 +175,24 @@ static int stop_put(sd_bus_message *m, const Definition *d) {
 static void scopes_ask(Scopes *scopes);
 static bool bus_is_ready(Scopes *s);
 
+/* Nobody is in there, so nobody's start comes to anything by its end. */
+static int on_processes(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        Scope *s = userdata;
+        s->call = sd_bus_slot_unref(s->call);
+        if (!sd_bus_message_get_error(m) && sd_bus_message_enter_container(m, 'a', "(sus)") >= 0 && sd_bus_message_at_end(m, false) > 0)
+                scope_stop(s);
+        s->again_at = clock_boot() + LOOK_EVERY;
+        return 0;
+}
+
+/* A scope of an earlier try, by this launcher or by one that was killed, is about to be collected by systemd. Or it is one around nobody, which stays. */
+static void scope_is_there(Scope *s) {
+        if (s->was_there)
+                (void) sd_bus_call_method_async(s->scopes->bus, &s->call, DESTINATION, MANAGER_PATH, MANAGER, "GetUnitProcesses", on_processes, s, "s",
+                                                s->unit);
+        s->was_there = true;
+}
+
 static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         Scope *s = userdata;
         Scopes *scopes = s->scopes;
@@ -182,11 +210,12 @@ static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
                 scopes_ask(scopes);
                 return 0;
         }
-        if (sd_bus_error_has_name(error, DESTINATION ".UnitExists") || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
-            sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT)) {
-                /* A scope of an earlier try is about to be collected; or we do not know. */
+        bool there = sd_bus_error_has_name(error, DESTINATION ".UnitExists");
+        if (there || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT)) {
                 scope_set_asked(s, false);
                 s->again_at = clock_boot() + LOOK_EVERY;
+                if (there)
+                        scope_is_there(s);
         } else {
                 char text[sizeof(((LauncherReply *) 0)->text)];
                 snprintf(text, sizeof text, "systemd refuses its scope: %s", error->message ?: error->name);

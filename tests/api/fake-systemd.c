@@ -1,7 +1,8 @@
 /* fake-systemd.c: as much of systemd's manager as the launcher talks to, on a private socket: fake-systemd SOCKET CGROUP MODE-FILE LOG-FILE.
  *
  * A scope is a directory below CGROUP into which the processes are moved. What is asked for is written to LOG-FILE, a line a property. The
- * first word of MODE-FILE is read at each call: ok, refuse, exists (once, then ok), fail (the job fails),
+ * first word of MODE-FILE is read at each call: ok, refuse, exists (once, then ok), nobody (exists, and nobody is in it, until it is stopped),
+ * somebody (exists, for five calls, and somebody is in it), fail (the job fails),
  * earlier (one that the unit had before has failed), silent, lost (leaves in the middle of the call). */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,13 @@ static void mode_read(char mode[static 32]) {
                 strcpy(mode, "ok");
         if (f)
                 fclose(f);
+}
+
+static void mode_write_ok(void) {
+        FILE *f = fopen(mode_file, "we");
+        check(f ? 0 : -1, mode_file);
+        fputs("ok\n", f);
+        fclose(f);
 }
 
 static void note(const char *format, const char *a, const char *b) {
@@ -130,12 +138,11 @@ static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error 
         mode_read(mode);
         if (strcmp(mode, "refuse") == 0)
                 return sd_bus_error_set(e, "org.freedesktop.DBus.Error.AccessDenied", "not today");
-        if (strcmp(mode, "exists") == 0) {
-                FILE *f = fopen(mode_file, "we");
-                fputs("ok\n", f);
-                fclose(f);
+        static unsigned calls;
+        if (strcmp(mode, "exists") == 0 || (strcmp(mode, "somebody") == 0 && ++calls == 5))
+                mode_write_ok();
+        if (strcmp(mode, "exists") == 0 || strcmp(mode, "somebody") == 0 || strcmp(mode, "nobody") == 0)
                 return sd_bus_error_set(e, "org.freedesktop.systemd1.UnitExists", "there is one");
-        }
         if (strcmp(mode, "silent") == 0)
                 return 1;
         if (strcmp(mode, "lost") == 0)
@@ -159,6 +166,26 @@ static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error 
         check(sd_bus_emit_signal(sd_bus_message_get_bus(m), PATH, MANAGER, "JobRemoved", "uoss", last, job, unit,
                                  strcmp(mode, "fail") == 0 ? "failed" : "done"), "signal");
         return 1;
+}
+
+static int get_unit_processes(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        const char *unit;
+        char mode[32];
+        check(sd_bus_message_read(m, "s", &unit), "unit");
+        mode_read(mode);
+        return strcmp(mode, "nobody") == 0 ? sd_bus_reply_method_return(m, "a(sus)", 0)
+                                           : sd_bus_reply_method_return(m, "a(sus)", 1, "/some.scope", 1U, "/sbin/init");
+}
+
+static int stop_unit(sd_bus_message *m, void *userdata, sd_bus_error *e) {
+        const char *unit, *how;
+        char mode[32];
+        check(sd_bus_message_read(m, "ss", &unit, &how), "unit");
+        note("%s %s\n", unit, "stopped");
+        mode_read(mode);
+        if (strcmp(mode, "nobody") == 0)
+                mode_write_ok();
+        return sd_bus_reply_method_return(m, "o", PATH "/job/0");
 }
 
 static int set_unit_properties(sd_bus_message *m, void *userdata, sd_bus_error *e) {
@@ -190,6 +217,8 @@ static const sd_bus_vtable manager[] = {
         SD_BUS_PROPERTY("ControlGroup", "s", control_group, 0, 0),
         SD_BUS_PROPERTY("Version", "s", version, 0, 0),
         SD_BUS_METHOD("StartTransientUnit", "ssa(sv)a(sa(sv))", "o", start_transient_unit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetUnitProcesses", "s", "a(sus)", get_unit_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("StopUnit", "ss", "o", stop_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetUnitProperties", "sba(sv)", "", set_unit_properties, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL("JobRemoved", "uoss", 0),
         SD_BUS_VTABLE_END,

@@ -327,16 +327,33 @@ def test_no_scope_no_start(manager, answer, words):
     assert a.end() is None and a.traces() == []
 
 
-@pytest.mark.parametrize('answer', ['exists', 'earlier'])
-def test_a_name_that_is_taken(manager, answer):
-    """The scope of an earlier try is about to be collected: asked again. Or systemd was slow, and the launcher gave up and asked again: what
-    becomes of the first is not the outcome of the second."""
+@pytest.mark.parametrize('answer, stopped', [('exists', False), ('earlier', False), ('nobody', True), ('somebody', False)])
+def test_a_name_that_is_taken(manager, answer, stopped):
+    """The scope of an earlier try is about to be collected: asked again. Or nobody is in it and systemd does not know, so that it would stay. Or
+    systemd was slow, and the launcher gave up and asked again: what becomes of the first is not the outcome of the second."""
     l = manager.launcher
     l.define('ok', 'exit 0')
     manager.mode(answer)
     l.start()
     a = begin(manager, 'ok')
     assert a.end()['EXIT_STATUS'] == '0'
+    with open(manager.log_path) as f:
+        assert (f'{unit_of(a)} stopped\n' in f.readlines()) == stopped
+
+
+def test_a_supervisor_that_dies_on_its_way_into_its_scope(manager):
+    """systemd may have made it around nobody by then, and would keep it."""
+    l = manager.launcher
+    l.define('ok', 'exit 0')
+    manager.mode('silent')
+    l.start()
+    a = l.run('ok', go=False)
+    until(lambda: unit_of(a) in open(manager.log_path).read(), 'the scope is asked for')
+    a.channel.close()
+    a.channel = None
+    r = l.reply()
+    assert (r.result, r.text) == (-errno.EAGAIN, 'its supervisor has left')
+    until(lambda: f'{unit_of(a)} stopped' in open(manager.log_path).read(), 'the scope is stopped')
 
 
 def test_not_too_many_at_once(manager):
