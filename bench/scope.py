@@ -66,7 +66,8 @@ class Container:
         to, back = os.open(words, os.O_RDWR), os.open(figures, os.O_RDONLY | os.O_NONBLOCK)
         environment = [f'--setenv={k}={os.environ[k]}' for k in ('JOBBERS_BUILD', 'JOBBERS_TEST_DIR') if k in os.environ]
         subprocess.run([*self.enter(), 'systemd-run', '--quiet', '--collect', '--service-type=exec', '--unit=jobbersd', '-p', 'Delegate=yes',
-                        '-p', f'StandardInput=file:{words}', '-p', f'StandardOutput=file:{figures}', *environment, *argv], check=True)
+                        '-p', f'StandardInput=file:{words}', '-p', f'StandardOutput=file:{figures}',
+                        '-p', f'StandardError=truncate:{self.shared}/errors', *environment, *argv], check=True)
         os.set_blocking(back, True)
         return os.fdopen(to, 'w'), os.fdopen(back)
 
@@ -105,7 +106,11 @@ class InScopes(Measurement):
 
     def once(self):
         print(self.word, file=InScopes.words, flush=True)
-        ours, limit = InScopes.figures.readline().split()
+        line = InScopes.figures.readline()
+        if not line:
+            with open(self.c.path('errors')) as f:
+                raise RuntimeError(f'the measurement inside the container ended: {f.read()[-2000:]}')
+        ours, limit = line.split()
         return float(ours), float(limit)
 
     def close(self):

@@ -44,7 +44,9 @@ typedef struct Scope {
         int pidfd;                      /* the number cannot come to mean somebody else unnoticed */
         sd_bus_slot *call;              /* under way */
         bool asked;                     /* one of ASKED_MAX; the others wait for their turn, in the order they came */
-        bool had_its_turn, was_there;   /* was_there: systemd has said that it has such a unit */
+        bool had_its_turn;
+        bool left;                      /* its supervisor has, and that was answered; whether there is a scope to stop is not known yet */
+        bool was_there, was_empty;      /* systemd has said that it has such a unit; and that nobody is in there */
         uint32_t job;                   /* systemd's number of what was asked for, 0 until it tells: a unit of this name may have had others */
         usec_t give_up_at, again_at;    /* boot */
 } Scope;
@@ -99,10 +101,14 @@ static Scope *scope_free(Scope *s) {
         return NULL;
 }
 
-static void scope_answer(Scope *s, int result, const char *text) {
+static void scope_reply(const Scope *s, int result, const char *text) {
         Launcher *l = s->scopes->launcher;
         if (s->connection == l->connection)
                 launcher_reply(l, &s->request, result, text);
+}
+
+static void scope_answer(Scope *s, int result, const char *text) {
+        scope_reply(s, result, text);
         scope_free(s);
 }
 
@@ -110,21 +116,33 @@ static bool supervisor_is_alive(const Scope *s) {
         return pidfd_send_signal(s->pidfd, 0, NULL, 0) >= 0;
 }
 
-/* Around nobody: a process that ends while systemd puts it into its scope is put there as if it went on, and nothing tells that the scope is empty
- * (systemd 252). Without an answer, as there may be none to stop. */
-static void scope_stop(Scope *s) {
+/* One around nobody: a process that ends while systemd puts it into its scope is put there as if it went on, and nothing tells that the scope is
+ * empty (systemd 252). Without an answer, as it may be gone by now. */
+static void scope_stop(const Scope *s) {
         Scopes *scopes = s->scopes;
         if (scopes->bus && !scopes->lost)
                 (void) sd_bus_call_method_async(scopes->bus, NULL, DESTINATION, MANAGER_PATH, MANAGER, "StopUnit", NULL, NULL, "ss", s->unit, "replace");
 }
 
-/* Answers and frees if the supervisor is where it should be, or gone. */
+/* A scope that we have asked for is around this supervisor and nobody else. That of the same name may be another's as long as systemd has not
+ * answered. */
+static void scope_left(Scope *s) {
+        scope_reply(s, -EAGAIN, HAS_LEFT);
+        if (s->asked && s->call) {
+                scope_set_asked(s, false);      /* it waits for systemd as one of many, but keeps nobody waiting */
+                s->left = true;
+                return;
+        }
+        if (s->job != 0)
+                scope_stop(s);
+        scope_free(s);
+}
+
+/* Answers, and mostly frees, if the supervisor is where it should be, or gone. */
 static bool scope_look(Scope *s) {
         _cleanup_free_ char *of = NULL;
         if (!supervisor_is_alive(s)) {
-                if (s->asked)
-                        scope_stop(s);
-                scope_answer(s, -EAGAIN, HAS_LEFT);
+                scope_left(s);
                 return true;
         }
         if (cgroup_of_pid(s->pid, &of) < 0)
@@ -175,12 +193,16 @@ static int stop_put(sd_bus_message *m, const Definition *d) {
 static void scopes_ask(Scopes *scopes);
 static bool bus_is_ready(Scopes *s);
 
-/* Nobody is in there, so nobody's start comes to anything by its end. */
+/* Twice in a row: one that systemd is about to start, since we asked for it over a connection that broke, is not empty for long. */
 static int on_processes(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         Scope *s = userdata;
         s->call = sd_bus_slot_unref(s->call);
-        if (!sd_bus_message_get_error(m) && sd_bus_message_enter_container(m, 'a', "(sus)") >= 0 && sd_bus_message_at_end(m, false) > 0)
+        bool empty = !sd_bus_message_get_error(m) && sd_bus_message_enter_container(m, 'a', "(sus)") >= 0 && sd_bus_message_at_end(m, false) > 0;
+        if (scope_look(s))
+                return 0;
+        if (empty && s->was_empty)
                 scope_stop(s);
+        s->was_empty = empty;
         s->again_at = clock_boot() + LOOK_EVERY;
         return 0;
 }
@@ -202,10 +224,20 @@ static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         if (!error) {           /* JobRemoved follows */
                 if (sd_bus_message_read(m, "o", &job) >= 0)
                         s->job = (uint32_t) strtoul(strrchr(job, '/') + 1, NULL, 10);
+                if (s->left) {
+                        scope_stop(s);
+                        scope_free(s);
+                        scopes_ask(scopes);
+                }
                 return 0;
         }
         if (scopes->lost)
                 return 0;
+        if (s->left) {
+                scope_free(s);
+                scopes_ask(scopes);
+                return 0;
+        }
         if (scope_look(s)) {
                 scopes_ask(scopes);
                 return 0;
@@ -460,6 +492,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                         Scope *s = CONTAINER_OF(i, Scope, link);
                         s->call = sd_bus_slot_unref(s->call);
                         scope_set_asked(s, false);
+                        if (s->left)
+                                scope_free(s);
                 }
                 bus_close(scopes);
                 int r = bus_open(scopes, true);
@@ -468,9 +502,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         LIST_FOREACH(i, &scopes->pending) {
                 Scope *s = CONTAINER_OF(i, Scope, link);
-                bool waits = !s->asked && !scopes->lost && now >= s->again_at;
-                if (!waits && !scope_look(s) && now >= s->give_up_at)
-                        scope_answer(s, -ETIMEDOUT, "systemd does not answer");
+                bool waits = !s->asked && !s->call && !scopes->lost && now >= s->again_at;
+                if (!s->left && !waits && !scope_look(s) && now >= s->give_up_at)
+                        scope_answer(s, -ETIMEDOUT, s->was_there ? "systemd has a scope of its name already"
+                                                                 : "systemd does not answer");
         }
         scopes_ask(scopes);
         if (scopes->lost || !list_empty(&scopes->pending))

@@ -143,7 +143,7 @@ int life_apply(Engine *e, Task *t, Run *run, LifeEvent event, usec_t due) {
                 r = store_task_note(e->store, t);
         else
                 r = store_task_move(e->store, t, from);
-        if (r == -EEXIST || (r == -ENOSPC && !store_staged(e->store)))
+        if (r == -ENOSPC && !store_staged(e->store))
                 return r;       /* nothing was staged: this one is refused, everything else goes on */
         if (r == -ESTALE) {
                 LogTask about = { .id = &t->id, .attempt = t->attempts, .name = t->name, .queue = t->queue };

@@ -46,8 +46,8 @@ int64_t store_copy_bytes(const StoreCopy *c);   /* of a complete one */
 /* ── tasks ── */
 /* Whether a new task may be added. While the disk is full what little space there is belongs to tasks that run. */
 bool store_has_room(Store *s);
-/* Sets t->seq. Nobody may have that id yet: that is found out here (-EEXIST, and nothing is staged), or only by what comes next, and then it costs
- * all that is staged. */
+/* Sets t->seq. Nobody may have that id, so look first: it is found out here (-EEXIST), or only by what comes next, and then it costs all that is
+ * staged. */
 int store_task_add(Store *s, Task *t);
 /* Fills *ret (to be freed with task_done). -ENOENT. */
 int store_task_get(Store *s, const Ulid *id, bool with_parameters, Task *ret);

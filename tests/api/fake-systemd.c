@@ -2,7 +2,7 @@
  *
  * A scope is a directory below CGROUP into which the processes are moved. What is asked for is written to LOG-FILE, a line a property. The
  * first word of MODE-FILE is read at each call: ok, refuse, exists (once, then ok), nobody (exists, and nobody is in it, until it is stopped),
- * somebody (exists, for five calls, and somebody is in it), fail (the job fails),
+ * somebody (exists, for seven calls, and somebody is in it), slow (a job, after a quarter of a second), fail (the job fails),
  * earlier (one that the unit had before has failed), silent, lost (leaves in the middle of the call). */
 #include <errno.h>
 #include <fcntl.h>
@@ -127,6 +127,13 @@ static int on_late(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static int on_slow(sd_event_source *s, uint64_t usec, void *userdata) {
+        sd_bus_message *m = userdata;
+        check(sd_bus_reply_method_return(m, "o", PATH "/job/7"), "reply");
+        sd_bus_message_unref(m);
+        return 0;
+}
+
 static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         const char *unit, *how;
         char mode[32];
@@ -139,12 +146,16 @@ static int start_transient_unit(sd_bus_message *m, void *userdata, sd_bus_error 
         if (strcmp(mode, "refuse") == 0)
                 return sd_bus_error_set(e, "org.freedesktop.DBus.Error.AccessDenied", "not today");
         static unsigned calls;
-        if (strcmp(mode, "exists") == 0 || (strcmp(mode, "somebody") == 0 && ++calls == 5))
+        if (strcmp(mode, "exists") == 0 || (strcmp(mode, "somebody") == 0 && ++calls == 7))
                 mode_write_ok();
         if (strcmp(mode, "exists") == 0 || strcmp(mode, "somebody") == 0 || strcmp(mode, "nobody") == 0)
                 return sd_bus_error_set(e, "org.freedesktop.systemd1.UnitExists", "there is one");
         if (strcmp(mode, "silent") == 0)
                 return 1;
+        if (strcmp(mode, "slow") == 0) {
+                check(sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 250000, 1000, on_slow, sd_bus_message_ref(m)), "timer");
+                return 1;
+        }
         if (strcmp(mode, "lost") == 0)
                 _exit(0);
         if (strcmp(mode, "ok") == 0)

@@ -342,18 +342,42 @@ def test_a_name_that_is_taken(manager, answer, stopped):
 
 
 def test_a_supervisor_that_dies_on_its_way_into_its_scope(manager):
-    """systemd may have made it around nobody by then, and would keep it."""
+    """systemd makes it around nobody, and would keep it."""
     l = manager.launcher
     l.define('ok', 'exit 0')
-    manager.mode('silent')
+    manager.mode('slow')
     l.start()
     a = l.run('ok', go=False)
-    until(lambda: unit_of(a) in open(manager.log_path).read(), 'the scope is asked for')
+    until(lambda: manager.properties(unit_of(a)), 'the scope is asked for')
     a.channel.close()
     a.channel = None
     r = l.reply()
     assert (r.result, r.text) == (-errno.EAGAIN, 'its supervisor has left')
-    until(lambda: f'{unit_of(a)} stopped' in open(manager.log_path).read(), 'the scope is stopped')
+    assert 'stopped' not in manager.properties(unit_of(a)), 'it may not be there yet'
+    until(lambda: 'stopped' in manager.properties(unit_of(a)), 'the scope is stopped')
+    manager.mode('ok')
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'
+
+
+@pytest.mark.parametrize('answer', ['silent', 'somebody'])
+def test_the_scope_of_another_is_not_stopped(manager, answer):
+    """A second start of an attempt that lives leaves by itself, before or after systemd has said that there is a scope of its name."""
+    l = manager.launcher
+    l.define('hold', 'echo there >@BOX@; read -r x <@TMP@/gate; exit 3')
+    l.define('ok', 'exit 0')
+    gate = Gate(l)
+    l.start()
+    a = begin(manager, 'hold')
+    l.line()
+    manager.mode(answer)
+    for _ in range(3):
+        l.run('hold', go=False, raw=a.raw)
+        assert l.reply().result == -errno.EAGAIN
+    manager.mode('ok')
+    assert begin(manager, 'ok').end()['EXIT_STATUS'] == '0'     # whatever was said before that has been read
+    assert 'stopped' not in manager.properties(unit_of(a))
+    gate.open()
+    assert a.end()['EXIT_STATUS'] == '3'
 
 
 def test_not_too_many_at_once(manager):
