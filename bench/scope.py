@@ -101,17 +101,20 @@ class InScopes(Measurement):
                 self.c.helper(helper)
             InScopes.words, InScopes.figures = InScopes.container.service(
                 '/usr/bin/python3', os.path.abspath(__file__), self.c.scratch, str(self.c.scale(1500, 300)))
-            if InScopes.figures.readline() != 'ready\n':
+            if self.answer() != 'ready\n':
                 raise RuntimeError('the measurement inside the container did not start')
 
     def once(self):
         print(self.word, file=InScopes.words, flush=True)
+        ours, limit = self.answer().split()
+        return float(ours), float(limit)
+
+    def answer(self):
         line = InScopes.figures.readline()
         if not line:
             with open(self.c.path('errors')) as f:
                 raise RuntimeError(f'the measurement inside the container ended: {f.read()[-2000:]}')
-        ours, limit = line.split()
-        return float(ours), float(limit)
+        return line
 
     def close(self):
         if InScopes.words:

@@ -221,23 +221,19 @@ static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *e) {
         const sd_bus_error *error = sd_bus_message_get_error(m);
         const char *job;
         s->call = sd_bus_slot_unref(s->call);
+        if (s->left) {
+                if (!error)
+                        scope_stop(s);
+                scope_free(s);
+                return 0;
+        }
         if (!error) {           /* JobRemoved follows */
                 if (sd_bus_message_read(m, "o", &job) >= 0)
                         s->job = (uint32_t) strtoul(strrchr(job, '/') + 1, NULL, 10);
-                if (s->left) {
-                        scope_stop(s);
-                        scope_free(s);
-                        scopes_ask(scopes);
-                }
                 return 0;
         }
         if (scopes->lost)
                 return 0;
-        if (s->left) {
-                scope_free(s);
-                scopes_ask(scopes);
-                return 0;
-        }
         if (scope_look(s)) {
                 scopes_ask(scopes);
                 return 0;

@@ -57,10 +57,13 @@ int store_batch_begin(Store *s) {
         return 0;
 }
 
-int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, int64_t *ret_changes) {
+static int write_begin(Store *s) {
         int r = store_batch_begin(s);
-        if (r >= 0)
-                r = store_flush(s);
+        return r < 0 ? r : store_flush(s);
+}
+
+int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, int64_t *ret_changes) {
+        int r = write_begin(s);
         if (r < 0)
                 return r;
         r = s->driver->run(s->db, query, values, n, NULL, NULL, ret_changes);
@@ -71,9 +74,7 @@ int store_write(Store *s, StoreQuery query, const StoreValue *values, size_t n, 
 }
 
 int store_verb_begin(Store *s) {
-        int r = store_batch_begin(s);
-        if (r >= 0)
-                r = store_flush(s);
+        int r = write_begin(s);
         if (r < 0)
                 return r;
         return note_error(s, s->driver->run(s->db, Q_SAVEPOINT, NO_VALUES, NULL, NULL, NULL));

@@ -110,6 +110,10 @@ class Attempt:
     def say(self, text):
         self.channel.send(text.encode())
 
+    def hang_up(self):
+        self.channel.close()
+        self.channel = None
+
     def note(self, key, patience=PATIENCE):
         """Waits for a note of this name; its value."""
         deadline = time.monotonic() + patience

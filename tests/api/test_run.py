@@ -881,8 +881,7 @@ def test_hello_waits_for_stragglers(make):
     second.start(wait_hello=False)
     with pytest.raises(AssertionError):
         second.reply(0.2)
-    a.channel.close()
-    a.channel = None
+    a.hang_up()
     assert second.reply().verb == 0
     first.process = None       # its directories are the second one's
 
