@@ -20,7 +20,7 @@
 static bool record_exists(const Place *p, const char *key) {
         char started[PLACE_KEY_MAX + 16];
         snprintf(started, sizeof started, "%s.started", key);
-        return faccessat(p->records_fd, started, F_OK, 0) >= 0 || faccessat(p->records_fd, key, F_OK, 0) >= 0;
+        return faccessat(p->records_fd, started, F_OK, 0) >= 0 || faccessat(p->records_fd, key, F_OK, 0) >= 0 || faccessat(p->saved_fd, key, F_OK, 0) >= 0;
 }
 
 static int directory_new(AttemptDir *d) {

@@ -241,6 +241,8 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
         if (kept <= 0 && unlinkat(l->place.records_fd, key, 0) < 0 &&
             (errno != ENOENT || (unlinkat(l->place.records_fd, started, 0) < 0 && errno != ENOENT)))
                 r = -errno;
+        if (unlinkat(l->place.saved_fd, key, 0) < 0 && errno != ENOENT)
+                r = -errno;
         if (r < 0)
                 log_task(&(LogTask) { .id = &q->task_id, .attempt = q->attempt }, LOG_WARNING, r, "its files cannot be removed");
         launcher_reply(l, q, r, r < 0 ? "its files cannot be removed" : NULL);

@@ -121,6 +121,9 @@ int spares_open(Launcher *l);
 int spare_put(Launcher *l, const char *record);
 void spares_clear(Launcher *l);                         /* removes all there are, those of a killed launcher too */
 
+/* launcher-save.c: what no daemon has taken is made durable, while there is none. What cannot be saved is told, and stays where it is. */
+void records_save(const Launcher *l);
+
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);
 void launcher_kill(Launcher *l, const LauncherRequest *q);

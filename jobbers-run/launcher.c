@@ -63,6 +63,7 @@ static void connection_end(Launcher *l) {
         l->greeted = false;
         l->connection++;
         rests_dismiss(l->rests);        /* others leave with their channels, when they have done what is in there */
+        records_save(l);
         if (l->is_child)
                 (void) sd_event_exit(l->event, 0);
         else
@@ -210,7 +211,7 @@ static int on_lock_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Launcher *l = userdata;
         if (flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK && errno != EINTR) {
-                        log_error_errno(errno, "cannot lock %s", l->place.record_dir);
+                        log_error_errno(errno, "cannot lock %s", l->place.saved_dir);
                         connection_end(l);
                         return 0;
                 }
@@ -220,7 +221,7 @@ static int on_lock_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         }
         /* From now on others may share it: supervisors that wait for another attempt. */
         if (flock(l->lock_fd, LOCK_SH) < 0) {
-                log_error_errno(-errno, "cannot share the lock of %s", l->place.record_dir);
+                log_error_errno(-errno, "cannot share the lock of %s", l->place.saved_dir);
                 connection_end(l);
                 return 0;
         }
@@ -374,6 +375,8 @@ static void launcher_close(Launcher *l) {
         launcher_kills_free(l);
         tree_close(l);
         workers_close(l);
+        if (l->place.records_fd >= 0)
+                records_save(l);
         attempt_keep_sweep(&l->place);
         spares_clear(l);
         base_leave(l);

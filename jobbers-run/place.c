@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "launch/wire.h"
 
 #define SHM "/dev/shm"
 
@@ -80,10 +82,10 @@ static int directory_open(const char *path, mode_t mode, const Identity *owner, 
         return TAKE_FD(fd);
 }
 
-/* In containers /run often is an ordinary file system, on which the few small files of an attempt cost more than the whole rest. The directory
- * of attempts is then a link to one of our own in /dev/shm; that is all memory, as /run is meant to be. Whatever is in the way of that,
+/* In containers /run often is an ordinary file system, on which the few small files of an attempt cost more than the whole rest. The directories
+ * of attempts and of records are then links to our own in /dev/shm; that is all memory, as /run is meant to be. Whatever is in the way of that,
  * or there already and in use, is left as it is. */
-static void attempts_relocate(const char *path, const char *target, const Identity *owner) {
+static void memory_relocate(const char *path, const char *target, mode_t mode, const Identity *owner) {
         _cleanup_free_ char *parent = strdup(path);
         struct statfs fs;
         char *slash = parent ? strrchr(parent, '/') : NULL;
@@ -94,31 +96,44 @@ static void attempts_relocate(const char *path, const char *target, const Identi
                 return;
         if (rmdir(path) < 0 && errno != ENOENT && errno != ENOTDIR)
                 return;
-        int fd = directory_open(target, 0711, owner, 0022);
+        int fd = directory_open(target, mode, owner, 0022);
         if (fd >= 0 && symlink(target, path) < 0 && errno != EEXIST)
                 (void) rmdir(target);
         fd_close(fd);
 }
 
-static int attempts_open(const char *path, const Identity *owner) {
+static int memory_open(const char *path, mode_t mode, const Identity *owner) {
         char at[256];
         _cleanup_free_ char *target = str_new(SHM "/jobbers-%s", strrchr(path, '/') + 1);
         if (!target)
                 return -ENOMEM;
         if (owner->uid == 0)
-                attempts_relocate(path, target, owner);
+                memory_relocate(path, target, mode, owner);
         /* The one link that we would have made, to a directory that passes the same examination. */
         ssize_t n = readlink(path, at, sizeof at - 1);
         if (n > 0) {
                 at[n] = '\0';
                 if (owner->uid == 0 && STREQ(at, target)) {
-                        int fd = directory_open(target, 0711, owner, 0022);
+                        int fd = directory_open(target, mode, owner, 0022);
                         /* Anybody may make something in there after a boot, before us. It is not ours then: nor is the link of any use. */
                         if ((fd != -EPERM && fd != -ENOTDIR && fd != -ELOOP) || unlink(path) < 0)
                                 return fd;
                 }
         }
-        return directory_open(path, 0711, owner, 0022);
+        return directory_open(path, mode, owner, 0022);
+}
+
+/* A name for the directory as it came to be, that no other ever has: the daemon is to see when what was in it has been lost, though the host
+ * was not rebooted (a container that was started again, a session that has ended). */
+static int birth_certify(int fd) {
+        uint64_t random;
+        char text[17];
+        if (faccessat(fd, RECORDS_BIRTH, F_OK, 0) >= 0)
+                return 0;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
+                return -EIO;
+        int n = snprintf(text, sizeof text, "%016llx", (unsigned long long) random);
+        return fd_write_file_at(fd, RECORDS_BIRTH, text, (size_t) n, 0640, false);
 }
 
 /* directory_open() failed: -EPERM says that it is there, but whose it is or its mode breaks the rule. */
@@ -135,7 +150,7 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         int r;
         *p = PLACE_INIT;
         p->attempt_dir = settings->attempt_dir;
-        p->record_dir = settings->record_dir;
+        p->saved_dir = settings->saved_dir;
         p->max_parameters = settings->max_parameters;
         p->own_uid = geteuid();
         p->daemon = *daemon;
@@ -151,14 +166,20 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         if (r < 0)
                 return log_error_errno(r, "cannot create the state directory %s", settings->state_dir);
         const Identity self = { .uid = p->own_uid, .gid = daemon->gid };
-        p->attempts_fd = attempts_open(settings->attempt_dir, &self);
+        p->attempts_fd = memory_open(settings->attempt_dir, 0711, &self);
         if (p->attempts_fd < 0) {
                 r = directory_complain(p->attempts_fd, settings, "directory of attempts", settings->attempt_dir, "our own that nobody else can write");
                 goto fail;
         }
-        p->records_fd = directory_open(settings->record_dir, 0750, &self, 0022);
-        if (p->records_fd < 0) {
-                r = directory_complain(p->records_fd, settings, "directory of exit records", settings->record_dir,
+        p->records_fd = memory_open(settings->record_dir, 0750, &self);
+        r = p->records_fd < 0 ? p->records_fd : birth_certify(p->records_fd);
+        if (r < 0) {
+                r = directory_complain(r, settings, "directory of exit records", settings->record_dir, "our own that nobody else can write");
+                goto fail;
+        }
+        p->saved_fd = directory_open(settings->saved_dir, 0750, &self, 0022);
+        if (p->saved_fd < 0) {
+                r = directory_complain(p->saved_fd, settings, "directory of saved exit records", settings->saved_dir,
                                        "our own that nobody else can write");
                 goto fail;
         }
@@ -176,11 +197,12 @@ fail:
 void place_close(Place *p) {
         p->attempts_fd = fd_close(p->attempts_fd);
         p->records_fd = fd_close(p->records_fd);
+        p->saved_fd = fd_close(p->saved_fd);
         p->logs_fd = fd_close(p->logs_fd);
 }
 
 int place_lock_open(const Place *p) {
-        int fd = openat(p->records_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(p->saved_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }
 

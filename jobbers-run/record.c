@@ -1,4 +1,4 @@
-/* record.c: evidence on disk. What is written before the task's process exists proves that it may have run, and reserves the space
+/* record.c: evidence. What is written before the task's process exists proves that it may have run, and reserves the space
  * that its end will need; what replaces it is the one truth about that end. */
 #include "jobbers-run/record.h"
 
@@ -84,14 +84,13 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
 
         *f = RECORD_FILE_INIT;
         f->dir_fd = dir_fd;
+        f->saved_fd = job->place->saved_fd;
         snprintf(f->final, sizeof f->final, "%s", key);
         snprintf(f->started, sizeof f->started, "%s.started", key);
         int n = snprintf(head, sizeof head, "JOBBERS_STARTED=1\nTASK_ID=%s\nATTEMPT=%u\nNAME=%s\nBOOT_ID=%s\nSUPERVISOR=%d\nAT=%llu\n",
                          ulid_format(&job->task_id, id), job->attempt, job->definition->name, clock_boot_id(), (int) getpid(),
                          (unsigned long long) clock_wall());
-        /* Blank lines up to the space that a small record needs. Written and not fallocate()d: the space is taken as surely (ext4 and
-         * XFS count delayed blocks, and where writes go to new places, as in btrfs, neither would help), and a file that is removed before it
-         * went to the disk costs the journal nothing: 11 µs instead of 60 for all that is done with it. */
+        /* Blank lines up to the space that a small record needs: it is ours from now on, and a full /run takes nothing from us. */
         memset(head + n, '\n', sizeof head - (size_t) n);
         f->head_len = sizeof head;
 
@@ -130,13 +129,24 @@ static int write_at_start(int fd, const char *data, size_t n) {
         return 0;
 }
 
-int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
+/* Into the memory that it has had from the start. */
+static int finish_in_place(RecordFile *f) {
+        int r = write_at_start(f->fd, f->text, f->text_len);
+        if (r < 0)
+                return r;
+        if (renameat(f->dir_fd, f->started, f->dir_fd, f->final) < 0)
+                return -errno;
+        f->renamed = true;
+        return 0;
+}
+
+int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone) {
         int r;
         if (!f->text) {
                 Str text = {};
                 r = exit_record_encode(record, &text);
                 f->record_len = text.len;
-                /* Over all that stood there: to cut the file would be a transaction of the file system's journal, for every task. */
+                /* Over all that stood there, which so stays ours for the next one. */
                 while (r >= 0 && text.len < f->head_len)
                         r = str_append_n(&text, BLANK_LINES, MIN(f->head_len - text.len, sizeof BLANK_LINES - 1));
                 if (r < 0) {
@@ -148,19 +158,14 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync) {
                 if (!f->text)
                         return -ENOMEM;
         }
-        if (!f->renamed) {
-                r = write_at_start(f->fd, f->text, f->text_len);
-                if (r < 0)
-                        return r;
-                if (sync && fsync(f->fd) < 0)
-                        return -errno;
-                if (renameat(f->dir_fd, f->started, f->dir_fd, f->final) < 0)
-                        return -errno;
-                f->renamed = true;
-        }
-        if (sync && fsync(f->dir_fd) < 0)
-                return -errno;
-        return 0;
+        r = f->renamed ? 0 : finish_in_place(f);
+        if (r >= 0 && (!alone || f->saved))
+                return 0;
+        if (r >= 0 && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
+                return 0;               /* a daemon came and took it */
+        r = fd_write_file_at(f->saved_fd, f->final, f->text, f->record_len, 0640, alone);
+        f->saved = r >= 0 && alone;
+        return r;
 }
 
 void record_file_close(RecordFile *f) {

@@ -1,19 +1,21 @@
-/* record.h: the exit record on disk: ID.n.started before the task's process exists, ID.n by rename of it. */
+/* record.h: the exit record: ID.n.started before the task's process exists, ID.n by rename of it; both in memory, and ID.n on disk as well when no
+ * daemon is there to take it. */
 #pragma once
 
 #include "jobbers-run/job.h"
 #include "model/exit.h"
 
 typedef struct RecordFile {
-        int dir_fd, fd;
+        int dir_fd, saved_fd, fd;
         char started[PLACE_KEY_MAX + 16], final[PLACE_KEY_MAX];
         size_t head_len;
         char *text;             /* the encoded record while it is being written */
         size_t text_len, record_len;    /* with and without the blank lines at its end */
-        bool renamed;
+        bool renamed;           /* it is in memory, */
+        bool saved;             /* on disk, to stay */
 } RecordFile;
 
-#define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .fd = -1 })
+#define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .saved_fd = -1, .fd = -1 })
 
 #define RECORD_SPACE 4096                       /* what a record without a large result needs */
 
@@ -41,8 +43,9 @@ char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX])
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *keep, const char *key);
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);
-/* Writes and renames; `sync` makes it durable. May be called again after a failure. */
-int record_file_finish(RecordFile *f, const ExitRecord *record, bool sync);
+/* Writes and renames; `alone`, when no daemon is there: saves it, that is, makes it durable on disk. What finds no room in memory goes to the disk in
+ * any case. May be called again, after a failure and when there is no daemon any more. */
+int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone);
 void record_file_close(RecordFile *f);
 /* The finished record's file, for the next attempt; what `keep` had is closed, and remains where it is. To be followed by record_file_close. */
 void record_file_keep(RecordFile *f, RecordKeep *keep);

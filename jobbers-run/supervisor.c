@@ -337,12 +337,15 @@ bool supervisor_run(const Job *job) {
 
         s.box.driver->cleanup(&s.box);
         attempt_dir_remove(&s.dir);
-        exit_record_done(&s.record);
+        s.uplink.listen_fd = -1;
         fd_close(s.term_fd);
         /* journald remembers for a second which unit a process is in: lines of the next attempt would count as this one's. */
         bool spoke = s.box.scope && (s.output.said || s.complained);
-        bool stays = job->stay && !spoke && s.no_children && s.dir.clean && !s.uplink.adopted && stay(&s);
+        bool stays = job->stay && !spoke && s.no_children && s.dir.clean && s.file.renamed && !s.uplink.adopted && stay(&s);
+        if (!stays || job->stay->rest)
+                supervisor_write_record(&s);    /* for whom, if the daemon has gone meanwhile? */
         record_file_close(&s.file);
+        exit_record_done(&s.record);
         uplink_close(&s.uplink);
         return stays;
 }

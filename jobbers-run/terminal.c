@@ -25,13 +25,12 @@
 #include "model/exit.h"
 #include "model/json-dump.h"
 
-#define RECORD_OVERHEAD (64 * 1024)
 #define STATUS_OURS 125         /* it could not be run at all */
 
 typedef struct Terminal {
         Settings settings;              /* a copy whose directories are ours; not to be freed */
         char *root;                     /* of those directories */
-        char *dirs[3];
+        char *dirs[4];
         char *instance;
         Place place;
         CgroupBase base;
@@ -116,8 +115,8 @@ static int parameters_make(Terminal *t, char **words, size_t n) {
 /* ── where to run it ── */
 
 static int place_make(Terminal *t) {
-        static const char *const names[] = { "attempts", "records", "logs" };
-        char **const settings[] = { &t->settings.attempt_dir, &t->settings.record_dir, &t->settings.log_dir };
+        static const char *const names[] = { "attempts", "records", "saved", "logs" };
+        char **const settings[] = { &t->settings.attempt_dir, &t->settings.record_dir, &t->settings.saved_dir, &t->settings.log_dir };
         const char *runtime = getenv("XDG_RUNTIME_DIR");
         /* Not below root's own XDG_RUNTIME_DIR (a login has one): the task's user cannot pass through that. */
         const char *candidates[] = { geteuid() == 0 ? "/run" : runtime && runtime[0] == '/' ? runtime : NULL, "/tmp" };
@@ -269,7 +268,7 @@ static int report(Terminal *t) {
         size_t len;
 
         place_key(&t->job.task_id, 1, key);
-        int r = fd_read_file_at(t->place.records_fd, key, t->settings.max_result + RECORD_OVERHEAD, &text, &len);
+        int r = fd_read_file_at(t->place.records_fd, key, t->settings.max_result + EXIT_RECORD_OVERHEAD, &text, &len);
         if (r >= 0)
                 r = exit_record_decode(text, len, &record);
         if (r < 0) {

@@ -88,7 +88,7 @@ static int recover_task(Engine *e, Task *t) {
                 log_task(&about, LOG_WARNING, 0, "is \"started\" but the database has no record of its attempt that can be read; looking for it");
                 attempt = (Attempt) { .task_seq = run->task.seq, .attempt = run->task.attempts, .started_at = run->task.started_at,
                                       .outcome = TASK_STARTED, .exit_status = -1 };
-                snprintf(attempt.boot_id, sizeof attempt.boot_id, "%s", clock_boot_id());
+                snprintf(attempt.evidence, sizeof attempt.evidence, "%s", clock_boot_id());
                 r = store_attempt_add(e->store, &attempt);
                 if (r < 0 && r != -EEXIST)      /* a damaged one is there: its end will be written over it */
                         return r;
@@ -99,11 +99,11 @@ static int recover_task(Engine *e, Task *t) {
                 run->before_started = run->before_heartbeat = 0;
         if (attempt.attempt <= 2)
                 run->before_retried = 0;
-        if (!STREQ(attempt.boot_id, clock_boot_id())) {
+        if (strncmp(attempt.evidence, clock_boot_id(), strlen(clock_boot_id())) != 0) {
                 recover_other_boot(e, run);
                 return 0;
         }
-        r = launch_adopt(e->launch, &run->task.id, attempt.attempt, run, &run->launch);
+        r = launch_adopt(e->launch, &run->task.id, attempt.attempt, attempt.evidence, run, &run->launch);
         if (r < 0)
                 return r;
         /* A stop that was decided goes out again: the earlier daemon may have ended between its commit and the signal. */

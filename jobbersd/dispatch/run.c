@@ -69,7 +69,7 @@ Run *run_new(Engine *e, Task *t, Queue *q, Role *role, Kind *kind, Definition *d
         run->attempt.exit_status = -1;
         run->attempt.cpu_usec = run->attempt.memory_peak = run->attempt.io_read = run->attempt.io_write = -1;
         run->attempt.oom_kills = run->attempt.pids_peak = -1;
-        strncpy(run->attempt.boot_id, clock_boot_id(), sizeof run->attempt.boot_id - 1);
+        snprintf(run->attempt.evidence, sizeof run->attempt.evidence, "%s", launch_evidence(e->launch));
         run_count(run);
         return run;
 }

@@ -14,25 +14,41 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/message-id.h"
 #include "base/process.h"
 #include "base/str.h"
 
-#define RECORD_OVERHEAD (64 * 1024)
 #define LOOK_AGAIN (10 * USEC_PER_MSEC)
 #define READ_AGAIN (100 * USEC_PER_MSEC)
 
 /* ── evidence ── */
 
+static int dir_open(int *fd, const char *path) {
+        if (*fd < 0)
+                *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return *fd < 0 ? -errno : *fd;
+}
+
 static int record_dir_open(Launch *l) {
-        if (l->record_fd < 0) {
-                l->record_fd = open(l->settings->record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (l->record_fd < 0)
-                        return -errno;
-        }
-        return l->record_fd;
+        return dir_open(&l->record_fd, l->settings->record_dir);
+}
+
+void launch_look_at_records(Launch *l) {
+        _cleanup_free_ char *birth = NULL;
+        size_t len;
+        l->record_fd = fd_close(l->record_fd);
+        int dir = record_dir_open(l);
+        int r = dir < 0 ? dir : fd_read_file_at(dir, RECORDS_BIRTH, RECORDS_BIRTH_LEN, &birth, &len);
+        if (r < 0)
+                log_warning_errno(r, "cannot read %s/%s: whatever runs now counts as lost should this daemon end", l->settings->record_dir, RECORDS_BIRTH);
+        snprintf(l->evidence, sizeof l->evidence, "%s.%s", clock_boot_id(), r >= 0 ? birth : "unknown");
+}
+
+const char *launch_evidence(const Launch *l) {
+        return l->evidence;
 }
 
 int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_t len, ExitRecord *ret) {
@@ -47,23 +63,27 @@ int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_
         return 0;
 }
 
-int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret) {
+static int record_read(const Launch *l, int dir, const Ulid *task_id, unsigned attempt, ExitRecord *ret) {
         _cleanup_free_ char *text = NULL;
         char name[ATTEMPT_NAME_MAX];
         size_t len;
-        int r;
 
-        int dir = record_dir_open(l);
-        if (dir < 0)
-                return dir;
-        r = fd_read_file_at(dir, attempt_file_name(task_id, attempt, "", name), l->settings->max_result + RECORD_OVERHEAD, &text, &len);
+        int r = dir < 0 ? dir : fd_read_file_at(dir, attempt_file_name(task_id, attempt, "", name), l->settings->max_result + EXIT_RECORD_OVERHEAD, &text, &len);
         return r < 0 ? r : record_decode(task_id, attempt, text, len, ret);
+}
+
+int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret) {
+        int r = record_read(l, record_dir_open(l), task_id, attempt, ret);
+        if (r == 0 || r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+                return r;
+        int k = record_read(l, dir_open(&l->saved_fd, l->settings->saved_dir), task_id, attempt, ret);
+        return k == -ENOENT ? r : k;
 }
 
 /* What cannot be found out counts as yes. */
 static bool attempt_may_have_run(LaunchAttempt *a) {
         char name[ATTEMPT_NAME_MAX];
-        if (a->seen)
+        if (a->seen || !STREQ(a->evidence, a->launch->evidence))
                 return true;
         int dir = record_dir_open(a->launch);
         if (dir < 0)
@@ -307,8 +327,8 @@ int launch_look(sd_event_source *s, uint64_t usec, void *userdata) {
         return list_empty(&l->unseen) ? 0 : look_soon(l);
 }
 
-int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret) {
-        LaunchAttempt *a = attempt_new(l, task_id, attempt, attempt_data);
+int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, const char *evidence, void *attempt_data, LaunchAttempt **ret) {
+        LaunchAttempt *a = attempt_new(l, task_id, attempt, evidence, attempt_data);
         if (!a)
                 return -ENOMEM;
         a->state = ATTEMPT_UNSEEN;

@@ -27,13 +27,14 @@ char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, cha
         return buf;
 }
 
-LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *data) {
+LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, const char *evidence, void *data) {
         LaunchAttempt *a = calloc(1, sizeof *a);
         if (!a)
                 return NULL;
         a->launch = l;
         a->id = *id;
         a->number = number;
+        snprintf(a->evidence, sizeof a->evidence, "%s", evidence);
         a->data = data;
         a->pidfd = -1;
         link_init(&a->unseen_link);
@@ -422,7 +423,7 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
         int parameters = parameters_get(l, start->parameters ? start->parameters : "{}", &own);
         if (parameters < 0)
                 return parameters;
-        LaunchAttempt *a = attempt_new(l, start->task_id, start->attempt, attempt_data);
+        LaunchAttempt *a = attempt_new(l, start->task_id, start->attempt, l->evidence, attempt_data);
         if (!a)
                 return -ENOMEM;
         Request *q = launch_request_new(l, LAUNCHER_START, start->task_id, start->attempt);

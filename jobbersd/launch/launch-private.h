@@ -58,7 +58,8 @@ struct Launch {
         Link attempts;                  /* LaunchAttempt.link */
         Link unseen;                    /* LaunchAttempt.unseen_link: to be adopted, and not looked for yet */
         Link ended;                     /* LaunchAttempt.ended_link: outcomes to be told */
-        int record_fd;                  /* of record_dir, -1 until it exists */
+        int record_fd, saved_fd;        /* of record_dir and saved_dir, -1 until they exist */
+        char evidence[EVIDENCE_MAX];
         int parameters_fd;              /* the parameters of the last start, sealed; -1 without */
         char *parameters;
 };
@@ -80,6 +81,7 @@ struct LaunchAttempt {
         Link link, unseen_link, ended_link;
         Ulid id;
         unsigned number;
+        char evidence[EVIDENCE_MAX];    /* as launch_evidence was at its start */
         void *data;
         AttemptState state;
         pid_t pid;                      /* supervisor's, 0 unknown */
@@ -120,7 +122,7 @@ int launch_spawn(char **argv, int argc, int *ret_sock, int *ret_pidfd, pid_t *re
 /* attempt.c */
 #define ATTEMPT_NAME_MAX (ULID_LEN + 32)
 char *attempt_file_name(const Ulid *id, unsigned number, const char *suffix, char buf[static ATTEMPT_NAME_MAX]);
-LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, void *data);
+LaunchAttempt *attempt_new(Launch *l, const Ulid *id, unsigned number, const char *evidence, void *data);
 LaunchAttempt *attempt_free(LaunchAttempt *a);          /* returns NULL */
 void attempt_ended(LaunchAttempt *a, LaunchEnd end);    /* to be told from the loop */
 void attempt_placed(LaunchAttempt *a);
@@ -143,6 +145,7 @@ bool channel_may_use_up(Launch *l, const Ulid *id, unsigned number);    /* the r
 void channels_clear(Launch *l);                         /* all who wait may leave */
 
 /* adopt.c */
+void launch_look_at_records(Launch *l);                 /* the launcher has said hello: they are there, maybe anew */
 /* -EBADMSG: damaged, or not of this attempt. Else as exit_record_decode(). */
 int record_decode(const Ulid *task_id, unsigned attempt, const char *text, size_t len, ExitRecord *ret);
 void attempt_gone(LaunchAttempt *a);                    /* its channel has ended */

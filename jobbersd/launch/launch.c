@@ -178,6 +178,7 @@ static void on_hello(Launch *l, const LauncherReply *reply) {
         /* The service has been there before us and may know older files only. */
         if (!l->is_child && launch_reload(l) < 0)
                 log_oom();
+        launch_look_at_records(l);
         l->flags = reply->flags;
         l->ready = true;
         l->reconnect_delay = 0;
@@ -385,7 +386,7 @@ static Launch *launch_alloc(const Settings *settings) {
         if (!l)
                 return NULL;
         l->settings = settings;
-        l->sock = l->child_pidfd = l->record_fd = l->parameters_fd = -1;
+        l->sock = l->child_pidfd = l->record_fd = l->saved_fd = l->parameters_fd = -1;
         link_init(&l->queue);
         link_init(&l->sent);
         link_init(&l->attempts);
@@ -467,6 +468,7 @@ void launch_free(Launch *l) {
         sd_event_unref(l->event);
         fd_close(l->sock);
         fd_close(l->record_fd);
+        fd_close(l->saved_fd);
         fd_close(l->parameters_fd);
         free(l->parameters);
         if (l->child > 0) {

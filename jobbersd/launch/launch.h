@@ -10,6 +10,7 @@
 #include "model/exit.h"
 #include "model/queue.h"
 #include "model/settings.h"
+#include "model/task.h"
 
 typedef struct Launch Launch;
 typedef struct LaunchAttempt LaunchAttempt;     /* one living attempt; owned by Launch, freed after on_ended or launch_abandon */
@@ -67,10 +68,12 @@ int launch_start(Launch *l, const LaunchStart *start, void *attempt_data, Launch
 void launch_go(LaunchAttempt *a);
 /* `started` is not committed: nothing is run, on_ended is not called. Returns NULL. */
 LaunchAttempt *launch_abandon(LaunchAttempt *a);
+/* Where evidence of what is started now is gathered: to be kept with the attempt, and given to launch_adopt. Borrowed, until the next hello. */
+const char *launch_evidence(const Launch *l);
 /* Finds out, from the loop, what became of an attempt that an earlier daemon started in this boot: connects to its supervisor and verifies who
  * it is (wire.h), or, when nobody is there, gathers the evidence. Ends in on_ended sooner or later, after on_adopted if it lives. -errno: it is
  * not looked for. */
-int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, void *attempt_data, LaunchAttempt **ret);
+int launch_adopt(Launch *l, const Ulid *task_id, unsigned attempt, const char *evidence, void *attempt_data, LaunchAttempt **ret);
 /* Evidence of an attempt of an earlier boot: 0 and the record (to be freed), -ENOENT without one. */
 int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRecord *ret);
 

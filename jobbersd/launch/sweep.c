@@ -1,4 +1,4 @@
-/* sweep.c: what a daemon that was killed between a commit and its `forget` left on disk. Only files tell of it: the store has moved on. */
+/* sweep.c: what a daemon that was killed between a commit and its `forget` left. Only files tell of it: the store has moved on. */
 #include "launch/launch-private.h"
 
 #include <dirent.h>
@@ -49,10 +49,14 @@ int launch_sweep(Launch *l, bool (*wanted)(void *userdata, const Ulid *task_id, 
         int records = sweep_dir(l, l->settings->record_dir, wanted, userdata);
         if (records < 0)
                 return records;
+        int saved = sweep_dir(l, l->settings->saved_dir, wanted, userdata);
+        if (saved < 0)
+                return saved;
         int directories = sweep_dir(l, l->settings->attempt_dir, wanted, userdata);
         if (directories < 0)
                 return directories;
-        if (records + directories > 0)
-                log_info("removing what %d finished attempts left on disk", MAX(records, directories));
-        return records + directories;
+        int n = records + saved + directories;
+        if (n > 0)
+                log_info("removing what %d finished attempts left", MAX(records, MAX(saved, directories)));
+        return n;
 }

@@ -21,12 +21,12 @@
  *                                                  answers is of this boot, and in a container the two may be shown different ones.)
  *                         BEAT=wall µs, STATUS=text, PROGRESS=n        as they come, at most ten datagrams a second
  *                         STOPPING=timeout|stalled                     its own reason, before the first signal
- *                         END=1, then the exit record if it fits in the datagram: the attempt is over, the record is on disk, nothing of
+ *                         END=1, then the exit record if it fits in the datagram: the attempt is over, the record is there, nothing of
  *                                                  it is left, and this supervisor takes another attempt. (Not after an attempt in a scope:
  *                                                  its channel ends, and the launcher sends the supervisor another one, jobbers-run/launcher-rest.c.)
- *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is on disk (see the evidence below).
+ *   End of stream, seen by the daemon: the supervisor is gone. Everything there will ever be is there (see the evidence below).
  *   End of stream, seen by the supervisor before GO: it exits without running anything and leaves no trace. After GO: it goes on alone,
- *   and from then on makes its record durable with fsync. A newer control connection replaces the older one.
+ *   and saves its record as well. A newer control connection replaces the older one.
  *   Peers other than the daemon's uid, root and the own uid are refused (SO_PEERCRED).
  *
  * FILES of attempt n of task ID:
@@ -42,16 +42,21 @@
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former; after TAKEN it becomes the next ID.n.started by rename
  *   record_dir/spare.k           one that was forgotten, to become the next ID.n.started by rename
+ *   record_dir/.birth            a name that no other directory ever has: what an attempt of another one left is lost
+ *   saved_dir/ID.n               the exit record, made durable. record_dir is in memory: what no daemon was there to take has to outlive a reboot.
+ *                                Written by the supervisor that ends alone, by the launcher at the end of a connection and at its own, and by
+ *                                a supervisor that finds no room in record_dir (not synced then). The same text as in record_dir, if it is there too
  *
  * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
- *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens record_dir anew for each
+ *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens saved_dir anew for each
  *     connection and holds flock(LOCK_EX) on it; supervisors inherit that descriptor and close it once ID.n.started exists (or they
  *     leave); the launcher closes its copy at the end of the connection, after the requests that were in it. Getting the lock is the proof.
  *     It then makes it a shared one, and a supervisor that waits for another attempt has a shared lock of its own.
  *   - ID.n.started is created with O_EXCL: who finds it there leaves everything as it is and exits. The daemon then asks `control`.
  *   - a refusal of `start` is sent before the launcher closes its copy of the channel's end.
  *
- * EVIDENCE once the supervisor is gone, in the same boot: ID.n → its facts; ID.n.started alone → host-lost; neither → not started.
+ * EVIDENCE once the supervisor is gone, in the same boot: ID.n in either directory → its facts; ID.n.started alone → host-lost; neither → not
+ * started, but host-lost where record_dir is not the one (.birth) that it was when the attempt began. In a later boot: ID.n or nothing.
  * `forget` removes all of it, after the outcome is committed. For a record alone, and a supervisor that goes on, TAKEN does instead; when that
  * supervisor leaves with its next attempt, nobody knows how far it came, and `forget` follows. */
 #pragma once
@@ -59,6 +64,9 @@
 #include "base/ulid.h"
 
 #define WIRE_VERSION 4
+
+#define RECORDS_BIRTH ".birth"
+#define RECORDS_BIRTH_LEN 16           /* hexadecimal digits */
 
 #define CHANNEL_END "END=1\n"
 #define CHANNEL_END_MAX 8192            /* with its record: well below what a datagram may be */

@@ -29,6 +29,8 @@ typedef struct ExitRecord {
 void exit_record_done(ExitRecord *r);
 #define _cleanup_exit_record_ _cleanup_(exit_record_done)
 
+#define EXIT_RECORD_OVERHEAD (64 * 1024)        /* the most that is in one besides the result */
+
 int exit_record_encode(const ExitRecord *r, Str *ret);                          /* appends; -ENOMEM */
 /* -EBADMSG for anything that is not a whole, consistent record (fuzzed). */
 int exit_record_decode(const char *data, size_t len, ExitRecord *ret);

@@ -356,13 +356,14 @@ static int derive(Loader *l) {
                 return complain_oom(l);
         path_simplify(s->run_dir);
         s->attempt_dir = str_new("%s/attempts%s", s->run_dir, suffix);
-        s->record_dir = str_new("%s/records", s->state_dir);
+        s->record_dir = str_new("%s/records%s", s->run_dir, suffix);
+        s->saved_dir = str_new("%s/records", s->state_dir);
         s->log_dir = str_new("%s/logs", s->state_dir);
         s->database = str_new("%s/jobbers.db", s->state_dir);
         s->api_socket = str_new("%s/jobbers.sock", s->run_dir);
         s->launcher_socket = str_new("%s/launcher.sock", s->run_dir);
         s->instance = str_new("jobbers%s", suffix);
-        if (!s->attempt_dir || !s->record_dir || !s->log_dir || !s->database || !s->api_socket || !s->launcher_socket || !s->instance)
+        if (!s->attempt_dir || !s->record_dir || !s->saved_dir || !s->log_dir || !s->database || !s->api_socket || !s->launcher_socket || !s->instance)
                 return complain_oom(l);
         return 0;
 }
@@ -439,6 +440,7 @@ void settings_free(Settings *s) {
         free(s->run_dir);
         free(s->attempt_dir);
         free(s->record_dir);
+        free(s->saved_dir);
         free(s->log_dir);
         free(s->database);
         free(s->api_socket);

@@ -44,7 +44,8 @@ typedef struct Settings {
         /* derived by settings_load, not settable */
         char *run_dir;                  /* /run/jobbers; $XDG_RUNTIME_DIR/jobbers; else state_dir/run */
         char *attempt_dir;              /* run_dir/attempts, with "-HASH" of the state directory's path unless that is the default */
-        char *record_dir;               /* state_dir/records */
+        char *record_dir;               /* run_dir/records, as above: what attempts leave behind, in memory */
+        char *saved_dir;                /* state_dir/records: of that, what no daemon was there to take */
         char *log_dir;                  /* state_dir/logs */
         char *database;                 /* state_dir/jobbers.db */
         char *api_socket;               /* run_dir/jobbers.sock */

@@ -48,11 +48,14 @@ typedef struct Task {
 void task_done(Task *t);                /* frees what it owns and zeroes it */
 #define _cleanup_task_ _cleanup_(task_done)
 
+/* Where an attempt's evidence is gathered: the boot id, a dot, and the birth of record_dir (launch/wire.h). */
+#define EVIDENCE_MAX 50
+
 typedef struct Attempt {
         int64_t task_seq;
         unsigned attempt;               /* 1, 2, … */
         unsigned retry_attempt;
-        char boot_id[33];
+        char evidence[EVIDENCE_MAX];
         uint64_t definition_hash;
         char scope[128];                /* unit name in scope mode, "" otherwise */
         usec_t started_at, ended_at;

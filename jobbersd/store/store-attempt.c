@@ -7,7 +7,7 @@
 
 int store_attempt_add(Store *s, const Attempt *a) {
         return store_write(s, Q_ATTEMPT_ADD,
-                           VALUES(v_int(a->task_seq), v_int(a->attempt), v_int(a->retry_attempt), v_text(a->boot_id),
+                           VALUES(v_int(a->task_seq), v_int(a->attempt), v_int(a->retry_attempt), v_text(a->evidence),
                                   v_int((int64_t) a->definition_hash), v_text(a->scope), v_int((int64_t) a->started_at),
                                   v_int((int64_t) a->ended_at), v_int(a->end_reason), v_int(a->exit_status), v_int(a->term_signal),
                                   v_int(a->outcome), v_text(a->error), v_text(a->error_type), v_int(a->cpu_usec), v_int(a->memory_peak),
@@ -61,9 +61,9 @@ static int row_attempt(void *userdata, const StoreRow *row) {
                 l->attempts = attempts;
                 l->cap = cap;
         }
-        const char *boot_id = d->row_text(row, 2, NULL), *scope = d->row_text(row, 4, NULL);
+        const char *evidence = d->row_text(row, 2, NULL), *scope = d->row_text(row, 4, NULL);
         int64_t reason = d->row_int(row, 7), outcome = d->row_int(row, 10);
-        if (!boot_id || !scope || reason < 0 || reason >= _END_REASON_MAX || outcome < 0 || outcome >= _TASK_STATUS_MAX) {
+        if (!evidence || !scope || reason < 0 || reason >= _END_REASON_MAX || outcome < 0 || outcome >= _TASK_STATUS_MAX) {
                 log_error("attempt %lld of task row %lld cannot be read from the database; skipped", (long long) d->row_int(row, 0),
                           (long long) l->task_seq);
                 return 0;
@@ -87,7 +87,7 @@ static int row_attempt(void *userdata, const StoreRow *row) {
                 .oom_kills = d->row_int(row, 17),
                 .pids_peak = d->row_int(row, 18),
         };
-        snprintf(a->boot_id, sizeof a->boot_id, "%s", boot_id);
+        snprintf(a->evidence, sizeof a->evidence, "%s", evidence);
         snprintf(a->scope, sizeof a->scope, "%s", scope);
         int r = take_text(d, row, 11, &a->error);
         return r < 0 ? r : take_text(d, row, 12, &a->error_type);

@@ -17,8 +17,8 @@ int main(int argc, char **argv) {
         DefinitionSet *set = definition_set_new();
         if (!set || settings_load(&settings, argc, argv, take, NULL) < 0 || definition_set_load(set, &settings, problem, NULL) < 0)
                 return 1;
-        printf("attempt_dir %s\nrecord_dir %s\nlog_dir %s\ninstance %s\n", settings.attempt_dir, settings.record_dir, settings.log_dir,
-               settings.instance);
+        printf("attempt_dir %s\nrecord_dir %s\nsaved_dir %s\nlog_dir %s\ninstance %s\n", settings.attempt_dir, settings.record_dir,
+               settings.saved_dir, settings.log_dir, settings.instance);
         for (size_t i = 0; i < definition_set_size(set); i++) {
                 const Definition *d = definition_set_at(set, i);
                 printf("hash %s %u %llu\n", d->name, d->version, (unsigned long long) d->hash);

@@ -444,6 +444,10 @@ class Daemon(Client):
 
     @property
     def records_dir(self):
+        return self.run_dir + '/records-' + instance_hash(self.path('state'))
+
+    @property
+    def saved_dir(self):
         return self.path('state', 'records')
 
     def launcher_pid(self):
@@ -540,9 +544,9 @@ class Daemon(Client):
         return os.listdir(self.attempts_dir) if os.path.isdir(self.attempts_dir) else []
 
     def records(self):
-        """Of attempts; a running launcher keeps some files to use them again."""
-        names = os.listdir(self.records_dir) if os.path.isdir(self.records_dir) else []
-        return [n for n in names if self.process is None or not n.startswith('spare.')]
+        """Of attempts, in memory or saved; a running launcher keeps some files to use them again."""
+        names = {n for d in (self.records_dir, self.saved_dir) if os.path.isdir(d) for n in os.listdir(d)}
+        return sorted(n for n in names if n != '.birth' and (self.process is None or not n.startswith('spare.')))
 
     def close(self, check=True):
         """Ends it and holds it to its word."""
@@ -580,8 +584,12 @@ class Daemon(Client):
         assert not problems, '; '.join(problems) + '\n' + text[-6000:]
 
     def forget_instance(self):
-        """The directory for attempts is kept for the next daemon of that state; after a test there is none. Only when it is empty."""
-        for path in (os.path.realpath(self.attempts_dir), self.attempts_dir):
+        """The directories in /run are kept for the next daemon of that state; after a test there are none. Only when they are empty."""
+        try:
+            os.unlink(self.records_dir + '/.birth')
+        except OSError:
+            pass
+        for path in (p for d in (self.attempts_dir, self.records_dir) for p in (os.path.realpath(d), d)):
             try:
                 os.unlink(path) if os.path.islink(path) else os.rmdir(path)
             except OSError:

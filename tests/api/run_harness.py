@@ -103,6 +103,7 @@ class Attempt:
         self.key = f'{self.id}.{attempt}'
         self.dir = os.path.join(launcher.attempt_dir, self.key)
         self.record_path = os.path.join(launcher.record_dir, self.key)
+        self.saved_path = os.path.join(launcher.saved_dir, self.key)
         self.channel = None
         self.notes = []
         self.over = None                # what came with END, when the supervisor waits for another attempt
@@ -145,8 +146,10 @@ class Attempt:
         return self.record()
 
     def record(self):
+        """As a daemon looks for it."""
+        path = self.record_path if os.path.exists(self.record_path) else self.saved_path
         try:
-            with open(self.record_path, 'rb') as f:
+            with open(path, 'rb') as f:
                 data = f.read()
         except FileNotFoundError:
             return None
@@ -189,7 +192,7 @@ class Attempt:
     def traces(self):
         """All files that speak of it."""
         found = []
-        for d in (self.launcher.attempt_dir, self.launcher.record_dir):
+        for d in (self.launcher.attempt_dir, self.launcher.record_dir, self.launcher.saved_dir):
             found += [os.path.join(d, n) for n in os.listdir(d) if n.startswith(self.key)]
         return found
 
@@ -364,9 +367,10 @@ class Launcher:
                         f.write('1')
                 except OSError:
                     pass
-            shutil.rmtree(os.path.realpath(self.attempt_dir), ignore_errors=True)
-            if os.path.islink(self.attempt_dir):
-                os.unlink(self.attempt_dir)
+            for path in (self.attempt_dir, self.record_dir):
+                shutil.rmtree(os.path.realpath(path), ignore_errors=True)
+                if os.path.islink(path):
+                    os.unlink(path)
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self.process:
             assert status == 0, f'the launcher ended with status {status}'

@@ -221,9 +221,9 @@ def test_a_broken_record_costs_one_task(d):
     d.kill9()
     d.gate.open(2)
     until(lambda: not any(map(alive, supervisors)), 'both are over')
-    path = os.path.join(d.records_dir, f'{bad}.1')
-    with open(path, 'r+') as f:
-        f.truncate(100)
+    for where in (d.records_dir, d.saved_dir):
+        with open(os.path.join(where, f'{bad}.1'), 'r+') as f:
+            f.truncate(100)
     d.start()
     t = d.wait_final(bad)
     assert t['status'] == 'stalled' and t['attempts'][0]['end_reason'] == 'host-lost'      # never completed
@@ -242,6 +242,17 @@ def other_boot(d):
             db.execute(f"UPDATE {t} SET boot_id = '0123456789abcdef0123456789abcdef'")
 
 
+def empty_run(d):
+    """What is in memory, cgroups too, does not outlive a boot."""
+    for name in d.attempts():
+        shutil.rmtree(os.path.join(d.attempts_dir, name))
+    for name in os.listdir(d.records_dir):
+        os.unlink(os.path.join(d.records_dir, name))
+    for path in reversed(d.cgroups()):
+        for root, names, _ in os.walk(path, topdown=False):
+            os.rmdir(root)
+
+
 @pytest.mark.parametrize('policy, status', [('stop', 'stalled'), ('continue', 'stalled'), ('resubmit', 'completed')])
 def test_after_a_reboot(d, policy, status):
     d.define('lost', '[ $JOBBERS_ATTEMPT = 1 ] || exit 0\necho start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@', OnShutdown=policy)
@@ -251,11 +262,7 @@ def test_after_a_reboot(d, policy, status):
     for p in (supervisor, pid):
         os.kill(p, signal.SIGKILL)
     until(lambda: not alive(pid) and not alive(supervisor), 'the host is dark')
-    for name in d.attempts():                   # /run and the cgroups do not outlive a boot
-        shutil.rmtree(os.path.join(d.attempts_dir, name))
-    for path in reversed(d.cgroups()):
-        for root, names, _ in os.walk(path, topdown=False):
-            os.rmdir(root)
+    empty_run(d)
     other_boot(d)
     d.start()
     t = d.wait_final(task_id)
@@ -268,9 +275,47 @@ def test_a_record_that_reached_the_disk_outlives_the_boot(d):
     d.kill9()
     d.gate.open()
     until(lambda: not alive(supervisor), 'it is over')
+    empty_run(d)
     other_boot(d)
     d.start()
     assert d.wait_final(task_id)['status'] == 'completed'
+    until(lambda: d.records() == [], 'the record is forgotten')
+
+
+@pytest.mark.parametrize('kept', [True, False], ids=['supervisor-waits', 'supervisor-leaves'])
+def test_a_record_that_no_daemon_took_outlives_the_boot(d, kept):
+    """The daemon was there when the attempt ended, so the record is in memory alone; it is killed before it can commit the outcome."""
+    d.define('left', 'echo start $JOBBERS_TASK_ID 1 $$ >@BOX@\nread -r x <@GATE@\necho \'{"n": 8}\' >$JOBBERS_RESULT'
+             + ('' if kept else f'\n[ -e {d.path("touch")} ] || : >$(dirname $JOBBERS_RESULT)/more'))
+    d.reload()
+    task_id, pid, supervisor = started(d, 'left')
+    launcher = d.launcher_pid()
+    d.process.send_signal(signal.SIGSTOP)
+    d.gate.open()
+    until(lambda: os.path.exists(os.path.join(d.records_dir, f'{task_id}.1')), 'the record is there')
+    assert os.listdir(d.saved_dir) == []
+    d.kill9()
+    until(lambda: not alive(launcher) and not alive(supervisor), 'all of them are gone')
+    assert f'{task_id}.1' in os.listdir(d.saved_dir)
+    empty_run(d)
+    other_boot(d)
+    d.start()
+    t = d.wait_final(task_id)
+    assert t['status'] == 'completed' and t['results'] == {'n': 8} and len(t['attempts']) == 1
+    until(lambda: d.records() == [], 'the record is forgotten')
+
+
+def test_memory_is_lost_without_a_reboot(d):
+    """A container that was started again, a session that ended: nobody knows whether it ran, so it counts as lost, and never as not begun."""
+    task_id, pid, supervisor = started(d)
+    d.kill9()
+    for p in (supervisor, pid):
+        os.kill(p, signal.SIGKILL)
+    until(lambda: not alive(pid) and not alive(supervisor), 'all of it is gone')
+    empty_run(d)
+    d.start()
+    t = d.wait_final(task_id)
+    assert t['status'] == 'stalled' and [a['end_reason'] for a in t['attempts']] == ['host-lost']
 
 
 def test_leftover_records_are_swept(d):

@@ -1167,14 +1167,20 @@ def test_an_idle_supervisor_leaves_with_its_channel(launcher):
 # ── a full disk ──
 
 def small_state(launcher):
-    """Its state directory is a file system of a megabyte."""
-    state = os.path.join(launcher.tmp, 'state')
-    os.mkdir(state)
+    """Its state directory and that of its records are file systems of a megabyte."""
+    launcher.ask_names()
     owner = pwd.getpwnam('jobbers') if launcher.uid == 0 else pwd.getpwuid(launcher.uid)
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,mode=0700,uid={owner.pw_uid},gid={launcher.gid or owner.pw_gid}', 'none', state], check=True)
-    launcher.ballast = os.path.join(state, 'ballast')
+    gid = launcher.gid or owner.pw_gid
+    launcher.ballast = {}
+    for what, path, uid, mode in (('disk', os.path.join(launcher.tmp, 'state'), owner.pw_uid, '0700'), ('memory', launcher.record_dir, launcher.uid, '0750')):
+        os.makedirs(path)
+        if launcher.uid:
+            os.chown(os.path.dirname(path), launcher.uid, gid)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,mode={mode},uid={uid},gid={gid}', 'none', path], check=True)
+        launcher.ballast[what] = os.path.join(path, '.ballast')
     yield launcher
-    subprocess.run(['umount', '-l', state], check=True)
+    for path in launcher.ballast.values():
+        subprocess.run(['umount', '-l', os.path.dirname(path)], check=True)
 
 
 @pytest.fixture
@@ -1187,13 +1193,19 @@ def small_anywhere(anywhere):
     yield from small_state(anywhere)
 
 
-def fill(launcher):
-    with open(launcher.ballast, 'wb', buffering=0) as f:
-        try:
-            while True:
-                f.write(bytes(4096))
-        except OSError:
-            pass
+def fill(launcher, *what):
+    for path in map(launcher.ballast.get, what or launcher.ballast):
+        with open(path, 'wb', buffering=0) as f:
+            try:
+                while True:
+                    f.write(bytes(4096))
+            except OSError:
+                pass
+
+
+def free(launcher, *what):
+    for path in map(launcher.ballast.get, what or launcher.ballast):
+        os.unlink(path)
 
 
 def run_without_space(launcher):
@@ -1209,7 +1221,7 @@ def test_full_disk_before_the_start(small_anywhere):
     small_anywhere.start()
     a = run_without_space(small_anywhere)
     assert not a.started_exists and a.record() is None
-    os.unlink(small_anywhere.ballast)
+    free(small_anywhere)
     assert small_anywhere.line() == 'ran'
     a.say('STOP=cancelled\n')
     assert small_anywhere.line() == 'ended' and a.end()['EXIT_STATUS'] == '0'
@@ -1224,7 +1236,7 @@ def test_full_disk_before_the_start_and_given_up(small_anywhere):
 
 
 def test_full_disk_at_the_end(small):
-    """What fits into the space that was kept is written; more is waited for."""
+    """What fits into the space that was kept is written; what does not goes to the disk, or is waited for."""
     small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
     small.define('large', 'echo up >@BOX@; read -r x <@TMP@/gate; head -c 100000 /dev/zero | tr "\\0" x >"$JOBBERS_RESULT"; echo text')
     gate = os.path.join(small.tmp, 'gate')
@@ -1237,18 +1249,27 @@ def test_full_disk_at_the_end(small):
     with open(gate, 'w') as f:
         f.write('go\n')
     assert a.end()['EXIT_STATUS'] == '4'
-    os.unlink(small.ballast)
+    free(small)
 
-    a = small.run('large')
-    assert small.line() == 'up'
-    fill(small)
-    with open(gate, 'w') as f:
-        f.write('go\n')
-    until(lambda: 'cannot be written' in small.log(), 'it says that it waits')
-    assert a.record() is None and a.started_exists
-    os.unlink(small.ballast)
-    r = a.end()
-    assert r['EXIT_STATUS'] == '0' and r['result'] == b'x' * 100000
+    for full, goes_to in ((('memory',), 'disk'), (('memory', 'disk'), 'disk'), (('memory', 'disk'), 'memory')):
+        a = small.run('large')
+        assert small.line() == 'up'
+        fill(small, *full)
+        told = small.log().count('cannot be written')
+        with open(gate, 'w') as f:
+            f.write('go\n')
+        if 'disk' in full:
+            until(lambda: small.log().count('cannot be written') > told, 'it says that it waits')
+            assert a.record() is None and a.started_exists
+            free(small, goes_to)
+        r = a.end()
+        assert r['EXIT_STATUS'] == '0' and r['result'] == b'x' * 100000
+        assert os.path.exists(a.saved_path) == (goes_to == 'disk') and os.path.exists(a.record_path) == (goes_to == 'memory')
+        for what in full:
+            if os.path.exists(small.ballast[what]):
+                free(small, what)
+        assert small.ask(FORGET, a).result == 0
+        assert a.traces() == []
 
 
 # ── started by systemd ──

@@ -77,7 +77,7 @@ static void setup(void) {
                 .token_file = fuzz_path("token"), .allow_origins = origins, .roles = &role, .n_roles = 1, .slots = 4,
                 .shutdown_timeout = USEC_PER_SEC, .max_body = 4096, .max_parameters = 1024, .max_result = 1024, .max_connections = 16,
                 .header_timeout = 600 * USEC_PER_SEC, .request_timeout = 600 * USEC_PER_SEC,
-                .record_dir = fuzz_dir_in("records"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
+                .record_dir = fuzz_dir_in("records"), .saved_dir = fuzz_dir_in("saved"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
                 .database = fuzz_path("jobbers.db"), .launcher_socket = fuzz_path("launcher.sock"), .instance = (char *) "fuzz",
                 .default_user = (char *) "root",
         };

@@ -65,7 +65,7 @@ static void setup(void) {
         fuzz_file("tasks/t.task", "[Task]\nName=t\nVersion=1\nExecStart=/bin/true\n");
         fuzz_file("tasks/u.task", "[Task]\nName=u\nVersion=1\nExecStart=/bin/true\nUser=no-such-user\n");
         settings = (Settings) { .user_mode = true, .state_dir = fuzz_dir, .task_dirs = task_dirs, .libexec_dir = (char *) "/bin", .max_parameters = 1024,
-                                .record_dir = fuzz_dir_in("records"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
+                                .record_dir = fuzz_dir_in("records"), .saved_dir = fuzz_dir_in("saved"), .attempt_dir = fuzz_dir_in("attempts"), .log_dir = fuzz_dir_in("logs"),
                                 .instance = (char *) "fuzz" };
         launcher = (Launcher) { .settings = &settings, .daemon = self, .place = PLACE_INIT, .base = CGROUP_BASE_INIT, .driver = &containment_pidns,
                                 .listen_fd = -1, .conn_fd = -1, .lock_fd = -1, .stay_fd = -1, .stay_read_fd = -1 };

@@ -79,7 +79,7 @@ def test_a_task_reaches_nothing_of_others(machine):
                  /run/jobbers/attempts/{other}.1/work/parameters /proc/{pid}/environ /proc/{pid}/mem; do
                 cat $f >/dev/null 2>&1 && fail "read $f"
         done
-        for d in /var/lib/jobbers /var/lib/jobbers/records /run/jobbers/attempts/{other}.1/work; do
+        for d in /var/lib/jobbers /var/lib/jobbers/records /run/jobbers/records /run/jobbers/attempts/{other}.1/work; do
                 ls $d >/dev/null 2>&1 && fail "list $d"
         done
         for d in /run/jobbers /run/jobbers/attempts /run/jobbers/attempts/{other}.1 /etc/jobbers /var/lib/jobbers /usr/libexec/jobbers \\

@@ -35,9 +35,9 @@ def test_oom_can_be_retried(machine):
     assert record["status"] == "completed" and [a["end_reason"] for a in record["attempts"]] == ["oom", "exit"], record
 
 
-def test_a_full_disk_at_the_gate_of_a_scope(machine):
+def test_no_memory_for_the_record_at_the_gate_of_a_scope(machine):
     """The supervisor is in its leaf of the scope already when it finds no room for its record: it waits, and starts then."""
-    records = "/var/lib/jobbers/records"
+    records = "/run/jobbers/records"
     machine.define("patient", "exit 0")
     machine.sh(f"systemctl stop jobbersd jobbers-launcher.service; mount -t tmpfs -o size=64k,$(stat -c mode=%a,uid=%u,gid=%g {records}) tmpfs {records} "
                "&& systemctl start jobbersd")
@@ -295,7 +295,7 @@ def test_logs_are_complete_when_a_task_is_final(machine):
     try:
         machine.sh("systemctl kill -s STOP --kill-who=main systemd-journald")
         late = machine.submit("late")
-        machine.wait(f"[ -e /var/lib/jobbers/records/{late}.1.started ] && ! pgrep -u jobbers-task")
+        machine.wait(f"[ -e /run/jobbers/records/{late}.1.started ] && ! pgrep -u jobbers-task")
     finally:
         machine.sh("systemctl kill -s CONT --kill-who=main systemd-journald")
     machine.final(late)
@@ -321,4 +321,4 @@ def test_a_thousand_leave_nothing(machine):
     machine.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
     assert machine.cgroups() == []
     assert machine.sh("pgrep -u jobbers-task || true") == ""
-    assert machine.sh("ls /run/jobbers/attempts; find /var/lib/jobbers/records -type f -not -name 'spare.*'") == ""
+    assert machine.sh("ls /run/jobbers/attempts; find /run/jobbers/records /var/lib/jobbers/records -type f -not -name 'spare.*' -not -name .birth") == ""

@@ -246,6 +246,7 @@ static inline void fixture_base(Fixture *f, const char *dir) {
                 .max_result = 1024,
                 .shutdown_timeout = 90 * USEC_PER_SEC,
                 .record_dir = str_new("%s/records", f->dir),
+                .saved_dir = str_new("%s/saved", f->dir),
                 .attempt_dir = str_new("%s/attempts", f->dir),
                 .log_dir = str_new("%s/logs", f->dir),
                 .database = str_new("%s/jobbers.db", f->dir),
@@ -253,6 +254,9 @@ static inline void fixture_base(Fixture *f, const char *dir) {
         };
         assert_int_equal(mkdir(f->tasks_dir, 0755), 0);
         assert_int_equal(mkdir(f->settings.record_dir, 0755), 0);
+        assert_int_equal(mkdir(f->settings.saved_dir, 0755), 0);
+        _cleanup_close_ int records = open(f->settings.record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(fd_write_file_at(records, RECORDS_BIRTH, "0123456789abcdef", RECORDS_BIRTH_LEN, 0640, false), 0);
         assert_int_equal(mkdir(f->settings.attempt_dir, 0755), 0);
         assert_int_equal(mkdir(f->settings.log_dir, 0755), 0);
         define(f, "one", "[Task]\nName=one\nVersion=1\nExecStart=/bin/true\nMaxConcurrent=1\n");
@@ -286,6 +290,7 @@ static inline void fixture_done(Fixture *f) {
         (void) fd_remove_tree_at(tmp, f->dir + strlen("/tmp/"));
         free(f->tasks_dir);
         free(f->settings.record_dir);
+        free(f->settings.saved_dir);
         free(f->settings.attempt_dir);
         free(f->settings.log_dir);
         free(f->settings.database);

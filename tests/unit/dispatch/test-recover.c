@@ -15,7 +15,7 @@ static Ulid started_with(Fixture *f, const char *name, uint64_t hash) {
         task_of(f, &id, &t);
         assert_int_equal(store_attempt_remove(f->store, t.seq, 1), 0);
         Attempt a = { .task_seq = t.seq, .attempt = 1, .definition_hash = hash, .started_at = t.started_at, .outcome = TASK_STARTED,
-                      .exit_status = -1, .boot_id = "00000000000000000000000000000001" };
+                      .exit_status = -1, .evidence = "00000000000000000000000000000001" };
         assert_int_equal(store_attempt_add(f->store, &a), 0);
         assert_int_equal(store_commit(f->store), 0);
         return id;

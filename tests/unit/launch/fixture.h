@@ -22,7 +22,8 @@
 
 typedef struct Fixture {
         char dir[64];
-        char *record_dir, *attempt_dir, *launcher_socket;
+        char *record_dir, *saved_dir, *attempt_dir, *launcher_socket;
+        char evidence[EVIDENCE_MAX];
         Settings settings;
         sd_event *event;
         Launch *launch;
@@ -108,6 +109,11 @@ static inline void settle(Fixture *f) {
                 ;
 }
 
+static inline void write_birth(Fixture *f, const char *birth) {
+        _cleanup_close_ int dir = open(f->record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(fd_write_file_at(dir, RECORDS_BIRTH, birth, strlen(birth), 0640, false), 0);
+}
+
 static inline void fixture_dirs(Fixture *f) {
         strcpy(f->dir, "/tmp/jobbers-launch-XXXXXX");
         assert_non_null(mkdtemp(f->dir));
@@ -116,10 +122,14 @@ static inline void fixture_dirs(Fixture *f) {
                 .user_mode = true,
                 .max_result = 1024 * 1024,
                 .record_dir = f->record_dir = str_new("%s/records", f->dir),
+                .saved_dir = f->saved_dir = str_new("%s/saved", f->dir),
                 .attempt_dir = f->attempt_dir = str_new("%s/attempts", f->dir),
                 .launcher_socket = f->launcher_socket = str_new("%s/launcher.sock", f->dir),
         };
         assert_int_equal(mkdir(f->record_dir, 0777), 0);
+        assert_int_equal(mkdir(f->saved_dir, 0777), 0);
+        write_birth(f, "0123456789abcdef");
+        snprintf(f->evidence, sizeof f->evidence, "%s.0123456789abcdef", clock_boot_id());
         assert_int_equal(mkdir(f->attempt_dir, 0777), 0);
         assert_true(ulid_new(&f->id) >= 0);
         assert_true(sd_event_new(&f->event) >= 0);
@@ -147,6 +157,7 @@ static inline int fixture_teardown(void **state) {
         _cleanup_close_ int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         (void) fd_remove_tree_at(tmp, f->dir + strlen("/tmp/"));
         free(f->record_dir);
+        free(f->saved_dir);
         free(f->attempt_dir);
         free(f->launcher_socket);
         free(f);
@@ -233,18 +244,24 @@ static inline void write_started(Fixture *f) {
         _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         assert_true(fd >= 0);
 }
-static inline void write_record_text(Fixture *f, const char *text, size_t len) {
+static inline void write_record_text_in(Fixture *f, const char *path, const char *text, size_t len) {
         char name[ATTEMPT_NAME_MAX];
-        _cleanup_close_ int dir = open(f->record_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(dir >= 0);
         assert_int_equal(fd_write_file_at(dir, attempt_file_name(&f->id, 1, "", name), text, len, 0644, false), 0);
 }
-static inline void write_record(Fixture *f, int exit_status) {
+static inline void write_record_text(Fixture *f, const char *text, size_t len) {
+        write_record_text_in(f, f->record_dir, text, len);
+}
+static inline void write_record_in(Fixture *f, const char *path, int exit_status) {
         _cleanup_str_ Str s = {};
         ExitRecord r = { .task_id = f->id, .attempt = 1, .started_at = clock_wall(), .ended_at = clock_wall(), .end_reason = END_EXIT,
                          .exit_status = exit_status, .progress = -1, .cpu_usec = -1, .memory_peak = -1, .io_read = -1, .io_write = -1,
                          .oom_kills = -1, .pids_peak = -1, .result = (char *) "{\"n\": 1}", .result_len = 8 };
         snprintf(r.boot_id, sizeof r.boot_id, "%s", clock_boot_id());
         assert_int_equal(exit_record_encode(&r, &s), 0);
-        write_record_text(f, s.s, s.len);
+        write_record_text_in(f, path, s.s, s.len);
+}
+static inline void write_record(Fixture *f, int exit_status) {
+        write_record_in(f, f->record_dir, exit_status);
 }

@@ -132,7 +132,7 @@ static inline void supervisor_end(Supervisor *s, const char *heard) {
 static inline LaunchAttempt *adopt(Fixture *f, bool expect) {
         LaunchAttempt *a = NULL;
         f->in_verb = true;
-        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f, &a), 0);
+        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f->evidence, f, &a), 0);
         f->in_verb = false;
         while (a->state == ATTEMPT_UNSEEN)
                 assert_true(sd_event_run(f->event, UINT64_MAX) > 0);

@@ -200,7 +200,7 @@ static void no_memory_to_adopt(void **state) {
                 skip();
         injected.memory_size = sizeof(LaunchAttempt);
         injected.memory = (Injection) { 1, ENOMEM };
-        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f, &a), -ENOMEM);
+        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f->evidence, f, &a), -ENOMEM);
 }
 
 int main(void) {

@@ -40,7 +40,7 @@ static void stopped_unseen(void **state) {
         LaunchAttempt *a = NULL;
         Supervisor s = play(f, PLAY_HONEST);
         write_started(f);
-        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f, &a), 0);
+        assert_int_equal(launch_adopt(f->launch, &f->id, 1, f->evidence, f, &a), 0);
         stop(f, a, STOP_CANCELLED);
         assert_int_equal(a->state, ATTEMPT_UNSEEN);
         UNTIL(f, f->n_ended == 1);
@@ -53,7 +53,7 @@ static void hello_comes_first(void **state) {
         Fixture *f = *state;
         LaunchAttempt *a[20];
         for (unsigned i = 0; i < ARRAY_SIZE(a); i++)
-                assert_int_equal(launch_adopt(f->launch, &f->id, i + 1, f, &a[i]), 0);
+                assert_int_equal(launch_adopt(f->launch, &f->id, i + 1, f->evidence, f, &a[i]), 0);
         peer_say_hello(f, LAUNCHER_HOLDS_CGROUP);
         UNTIL(f, launch_is_ready(f->launch));
         assert_int_equal(a[ARRAY_SIZE(a) - 1]->state, ATTEMPT_UNSEEN);
@@ -186,9 +186,15 @@ static void killed_supervisor(void **state) {
 }
 
 /* The socket file of a supervisor that is gone: connection refused. */
+static void kill_is_asked_for(Fixture *f) {
+        LauncherRequest k;
+        UNTIL(f, peer_receive(f, &k, NULL, NULL) == 0);
+        assert_int_equal(k.verb, LAUNCHER_KILL);
+        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
+}
+
 static void only_started_is_left(void **state) {
         Fixture *f = *state;
-        LauncherRequest k;
         Supervisor s = play(f, PLAY_HONEST);
         assert_int_equal(kill(s.pid, SIGKILL), 0);
         assert_int_equal(waitpid(s.pid, NULL, 0), s.pid);
@@ -197,9 +203,7 @@ static void only_started_is_left(void **state) {
         write_started(f);
         adopt(f, false);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
-        UNTIL(f, peer_receive(f, &k, NULL, NULL) == 0);
-        assert_int_equal(k.verb, LAUNCHER_KILL);
-        peer_reply(f, LAUNCHER_KILL, k.cookie, 0, "");
+        kill_is_asked_for(f);
         UNTIL(f, f->n_ended == 1);
         assert_int_equal(f->end, LAUNCH_END_LOST);
 }
@@ -248,15 +252,50 @@ static void left_before_we_looked(void **state) {
         supervisor_end(&s, "");
 }
 
-/* No directory of records: nothing was ever started from there. A file in its place: nobody knows. */
+/* What it left was in memory, and that memory is gone: nobody knows whether it ran, so it may have. */
+static void records_are_others(void **state) {
+        Fixture *f = *state;
+        write_birth(f, "fedcba9876543210");
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        adopt(f, false);
+        kill_is_asked_for(f);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+}
+
 static void no_records_at_all(void **state) {
         Fixture *f = *state;
-        assert_int_equal(rmdir(f->record_dir), 0);
+        _cleanup_close_ int dir = open(f->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(fd_remove_tree_at(dir, "records"), 0);
         assert_int_equal(launch_read_record(f->launch, &f->id, 1, &(ExitRecord) {}), -ENOENT);
         peer_hello(f, LAUNCHER_HOLDS_CGROUP);
         adopt(f, false);
+        kill_is_asked_for(f);
         UNTIL(f, f->n_ended == 1);
-        assert_int_equal(f->end, LAUNCH_END_NOT_STARTED);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+}
+
+/* It ended while no daemon was there; the memory may be gone, with the host's boot or without. */
+static void record_is_saved(void **state) {
+        Fixture *f = *state;
+        write_record_in(f, f->saved_dir, 3);
+        write_birth(f, "fedcba9876543210");
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        adopt(f, false);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_RECORD);
+        assert_int_equal(f->record.exit_status, 3);
+}
+
+/* The one that can be read counts. */
+static void record_is_damaged_in_memory(void **state) {
+        Fixture *f = *state;
+        _cleanup_exit_record_ ExitRecord r = {};
+        write_record_text(f, "JOBBERS_EXIT", 12);
+        assert_int_equal(launch_read_record(f->launch, &f->id, 1, &r), -EBADMSG);
+        write_record_in(f, f->saved_dir, 3);
+        assert_int_equal(launch_read_record(f->launch, &f->id, 1, &r), 0);
+        assert_int_equal(r.exit_status, 3);
 }
 
 static void record_of_an_earlier_boot(void **state) {
@@ -294,7 +333,10 @@ int main(void) {
                 T(the_other_one_won),
                 T(words_without_meaning),
                 T(left_before_we_looked),
+                T(records_are_others),
                 T(no_records_at_all),
+                T(record_is_saved),
+                T(record_is_damaged_in_memory),
                 T(record_of_an_earlier_boot),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,8 @@ static void system_defaults(void **state) {
         assert_int_equal(s->log_level, LOG_INFO);
         assert_string_equal(s->run_dir, "/run/jobbers");
         assert_string_equal(s->attempt_dir, "/run/jobbers/attempts");
-        assert_string_equal(s->record_dir, "/var/lib/jobbers/records");
+        assert_string_equal(s->record_dir, "/run/jobbers/records");
+        assert_string_equal(s->saved_dir, "/var/lib/jobbers/records");
         assert_string_equal(s->log_dir, "/var/lib/jobbers/logs");
         assert_string_equal(s->database, "/var/lib/jobbers/jobbers.db");
         assert_string_equal(s->api_socket, "/run/jobbers/jobbers.sock");

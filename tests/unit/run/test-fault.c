@@ -57,7 +57,8 @@ static int setup(void **state) {
         assert_non_null(mkdtemp(f->root));
         f->self = (Identity) { .uid = geteuid(), .gid = getegid() };
         f->settings = (Settings) { .state_dir = str_new("%s/state", f->root), .attempt_dir = str_new("%s/run/fault-%d", f->root, (int) getpid()),
-                                   .record_dir = str_new("%s/state/records", f->root), .log_dir = str_new("%s/state/logs", f->root),
+                                   .record_dir = str_new("%s/run/records-fault-%d", f->root, (int) getpid()), .saved_dir = str_new("%s/state/records", f->root),
+                                   .log_dir = str_new("%s/state/logs", f->root),
                                    .max_parameters = 100 };
         assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
         f->definition.name = (char *) "thing";
@@ -75,12 +76,18 @@ static int teardown(void **state) {
         inject_nothing();
         place_close(&f->place);
         (void) !chdir("/");
-        if (readlink(f->settings.attempt_dir, target, sizeof target - 1) > 0)
-                (void) fd_remove_tree_at(shm, strrchr(target, '/') + 1);
+        char *const in_memory[] = { f->settings.attempt_dir, f->settings.record_dir };
+        for (size_t i = 0; i < ARRAY_SIZE(in_memory); i++) {
+                ssize_t n = readlink(in_memory[i], target, sizeof target - 1);
+                target[MAX(n, 0)] = '\0';
+                if (n > 0)
+                        (void) fd_remove_tree_at(shm, strrchr(target, '/') + 1);
+        }
         (void) fd_remove_tree_at(tmp, f->root + strlen("/tmp/"));
         free(f->settings.state_dir);
         free(f->settings.attempt_dir);
         free(f->settings.record_dir);
+        free(f->settings.saved_dir);
         free(f->settings.log_dir);
         free(f);
         return 0;
@@ -261,16 +268,42 @@ static void test_record_is_finished_in_the_end(void **state) {
                 int e = record_file_finish(&file, &r, true);
                 bool reached = cases[i].where->nth == 0;
                 *cases[i].where = (Injection) {};
-                assert_true(e == 0 ? !reached || cases[i].error == EINTR : e == -cases[i].error);
+                /* What fails in memory succeeds on the disk. */
+                assert_true(e == 0 ? !reached || cases[i].error == EINTR || cases[i].error == ENOSPC : e == -cases[i].error);
+                if (e == 0)
+                        assert_true(there(f->place.saved_fd, KEY));
                 assert_int_equal(record_file_finish(&file, &r, true), 0);
                 record_file_close(&file);
                 assert_false(there(f->place.records_fd, KEY ".started"));
-                assert_int_equal(fd_read_file_at(f->place.records_fd, KEY, 8192, &text, &len), 0);
+                assert_true(there(f->place.records_fd, KEY));
+                assert_int_equal(fd_read_file_at(f->place.saved_fd, KEY, 8192, &text, &len), 0);
                 assert_int_equal(exit_record_decode(text, len, &back), 0);
                 assert_string_equal(back.status_text, "it says so");
                 exit_record_done(&back);
                 assert_int_equal(unlinkat(f->place.records_fd, KEY, 0), 0);
+                assert_int_equal(unlinkat(f->place.saved_fd, KEY, 0), 0);
         }
+}
+
+/* /run is full, and the daemon is there: the disk has it, if not for ever. When the daemon goes after that, for ever. */
+static void test_record_without_room_in_memory(void **state) {
+        Fixture *f = *state;
+        ExitRecord r = ended(f);
+        RecordFile file;
+        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
+        pwrite_fails = (Injection) { 1, ENOSPC };
+        fsync_fails = (Injection) { 1, EIO };           /* not called */
+        assert_int_equal(record_file_finish(&file, &r, false), 0);
+        assert_int_equal(fsync_fails.nth, 1);
+        assert_true(there(f->place.saved_fd, KEY) && !there(f->place.records_fd, KEY));
+        assert_false(file.renamed || file.saved);
+        pwrite_fails = (Injection) { 1, ENOSPC };
+        assert_int_equal(record_file_finish(&file, &r, true), -EIO);
+        assert_int_equal(record_file_finish(&file, &r, true), 0);
+        assert_true(file.saved);
+        record_file_close(&file);
+        assert_int_equal(unlinkat(f->place.records_fd, KEY, 0), 0);
+        assert_int_equal(unlinkat(f->place.saved_fd, KEY, 0), 0);
 }
 
 /* ── the environment, cgroups ── */
@@ -350,6 +383,7 @@ int main(void) {
                 T(test_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
                 T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_spares), T(test_kept_record_that_cannot_be_written),
                 T(test_record_is_finished_in_the_end), T(test_environment_without_memory), T(test_cgroup_files),
+                T(test_record_without_room_in_memory), T(test_environment_without_memory), T(test_cgroup_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,8 @@ static int setup(void **state) {
         strcpy(f->root, "/tmp/jobbers-place-XXXXXX");
         assert_non_null(mkdtemp(f->root));
         f->self = (Identity) { .uid = geteuid(), .gid = getegid() };
-        f->settings = (Settings) { .state_dir = below(f, "state"), .attempt_dir = str_new("%s/run/place-%d", f->root, (int) getpid()), .record_dir = below(f, "state/records"),
+        f->settings = (Settings) { .state_dir = below(f, "state"), .attempt_dir = str_new("%s/run/place-%d", f->root, (int) getpid()), .record_dir = str_new("%s/run/records-place-%d", f->root, (int) getpid()),
+                                   .saved_dir = below(f, "state/records"),
                                    .log_dir = below(f, "state/logs"), .max_parameters = 100 };
         f->place = PLACE_INIT;
         *state = f;
@@ -54,12 +55,18 @@ static int teardown(void **state) {
         (void) !chdir("/");
         char target[256] = "";
         _cleanup_close_ int shm = open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (readlink(f->settings.attempt_dir, target, sizeof target - 1) > 0)
-                (void) fd_remove_tree_at(shm, strrchr(target, '/') + 1);
+        char *const in_memory[] = { f->settings.attempt_dir, f->settings.record_dir };
+        for (size_t i = 0; i < ARRAY_SIZE(in_memory); i++) {
+                ssize_t n = readlink(in_memory[i], target, sizeof target - 1);
+                target[MAX(n, 0)] = '\0';
+                if (n > 0)
+                        (void) fd_remove_tree_at(shm, strrchr(target, '/') + 1);
+        }
         (void) fd_remove_tree_at(tmp, f->root + strlen("/tmp/"));
         free(f->settings.state_dir);
         free(f->settings.attempt_dir);
         free(f->settings.record_dir);
+        free(f->settings.saved_dir);
         free(f->settings.log_dir);
         free(f);
         return 0;
@@ -210,7 +217,7 @@ static void refused(Fixture *f) {
 
 static void test_directories_of_others(void **state) {
         Fixture *f = *state;
-        char *const dirs[] = { f->settings.attempt_dir, f->settings.record_dir, f->settings.log_dir };
+        char *const dirs[] = { f->settings.attempt_dir, f->settings.record_dir, f->settings.saved_dir, f->settings.log_dir };
 
         assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
         place_close(&f->place);
@@ -241,9 +248,9 @@ static void test_links_are_not_followed(void **state) {
 
         assert_int_equal(mkdir(elsewhere, 0755), 0);
         assert_int_equal(mkdir(f->settings.state_dir, 0700), 0);
-        assert_int_equal(symlink(elsewhere, f->settings.record_dir), 0);
+        assert_int_equal(symlink(elsewhere, f->settings.saved_dir), 0);
         refused(f);
-        assert_int_equal(unlink(f->settings.record_dir), 0);
+        assert_int_equal(unlink(f->settings.saved_dir), 0);
         assert_int_equal(symlink(elsewhere, f->settings.log_dir), 0);
         refused(f);
         assert_int_equal(unlink(f->settings.log_dir), 0);

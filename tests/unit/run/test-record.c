@@ -17,6 +17,7 @@
 typedef struct Fixture {
         char path[64];
         int fd;
+        Place place;
         Definition definition;
         Job job;
         ExitRecord record;
@@ -28,8 +29,11 @@ static int setup(void **state) {
         assert_non_null(mkdtemp(f->path));
         f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(f->fd >= 0);
+        assert_int_equal(mkdirat(f->fd, "saved", 0700), 0);
+        f->place = PLACE_INIT;
+        f->place.saved_fd = openat(f->fd, "saved", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         f->definition.name = (char *) "thing";
-        f->job = (Job) { .definition = &f->definition, .attempt = 3 };
+        f->job = (Job) { .place = &f->place, .definition = &f->definition, .attempt = 3 };
         assert_int_equal(ulid_parse("01ARZ3NDEKTSV4RRFFQ69G5FAV", &f->job.task_id), 0);
         f->record = (ExitRecord) { .task_id = f->job.task_id, .attempt = 3, .started_at = 1, .ended_at = 2, .end_reason = END_EXIT, .progress = -1,
                                    .cpu_usec = -1, .memory_peak = -1, .io_read = -1, .io_write = -1, .oom_kills = -1, .pids_peak = -1 };
@@ -42,6 +46,7 @@ static int teardown(void **state) {
         _cleanup_close_ int tmp = open("/tmp", O_PATH | O_DIRECTORY);
         assert_int_equal(fd_remove_tree_at(tmp, strrchr(f->path, '/') + 1), 0);
         close(f->fd);
+        close(f->place.saved_fd);
         free(f);
         return 0;
 }
@@ -68,6 +73,46 @@ static void test_begin_finish(void **state) {
         assert_int_equal(fd_read_file_at(f->fd, KEY, 1 << 20, &text, &len), 0);
         assert_int_equal(exit_record_decode(text, len, &read), 0);
         assert_int_equal(read.attempt, 3);
+}
+
+static bool is_saved(const Fixture *f) {
+        return faccessat(f->place.saved_fd, KEY, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
+/* In memory as long as a daemon is there to take it. */
+static void test_saved_when_alone(void **state) {
+        Fixture *f = *state;
+        RecordFile r;
+        _cleanup_exit_record_ ExitRecord read = {};
+        _cleanup_free_ char *text = NULL;
+        size_t len;
+
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
+        assert_int_equal(record_file_finish(&r, &f->record, false), 0);
+        assert_true(is_there(f, KEY) && !is_saved(f));
+        /* It has gone. */
+        assert_int_equal(record_file_finish(&r, &f->record, true), 0);
+        assert_true(is_there(f, KEY) && is_saved(f));
+        assert_int_equal(fd_read_file_at(f->place.saved_fd, KEY, 1 << 20, &text, &len), 0);
+        assert_int_equal(exit_record_decode(text, len, &read), 0);
+        assert_int_equal(read.attempt, 3);
+        /* Once is enough. */
+        assert_int_equal(unlinkat(f->place.saved_fd, KEY, 0), 0);
+        assert_int_equal(record_file_finish(&r, &f->record, true), 0);
+        assert_false(is_saved(f));
+        record_file_close(&r);
+}
+
+/* Another daemon has come meanwhile, taken it, and had it forgotten: it must not come back. */
+static void test_not_saved_when_taken(void **state) {
+        Fixture *f = *state;
+        RecordFile r;
+        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
+        assert_int_equal(record_file_finish(&r, &f->record, false), 0);
+        assert_int_equal(unlinkat(f->fd, KEY, 0), 0);
+        assert_int_equal(record_file_finish(&r, &f->record, true), 0);
+        assert_false(is_saved(f));
+        record_file_close(&r);
 }
 
 static void test_once(void **state) {
@@ -293,6 +338,8 @@ static void test_result_refused(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_begin_finish, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_saved_when_alone, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_not_saved_when_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_keep, setup, teardown),

@@ -445,7 +445,7 @@ static void started_ones(void **state) {
 
 static int see_attempt(void *userdata, const Attempt *a) {
         str_printf(userdata, "%u/%u %s %lx %s %d-%d %s exit=%d sig=%d %s err=%s type=%s %d %d %d %d %d %d;", a->attempt, a->retry_attempt,
-                   a->boot_id, (unsigned long) a->definition_hash, a->scope, (int) a->started_at, (int) a->ended_at,
+                   a->evidence, (unsigned long) a->definition_hash, a->scope, (int) a->started_at, (int) a->ended_at,
                    a->end_reason ? end_reason_to_string(a->end_reason) : "-", a->exit_status, a->term_signal,
                    task_status_to_string(a->outcome), a->error ? a->error : "-", a->error_type ? a->error_type : "-", (int) a->cpu_usec,
                    (int) a->memory_peak, (int) a->io_read, (int) a->io_write, (int) a->oom_kills, (int) a->pids_peak);
@@ -455,7 +455,7 @@ static int see_attempt(void *userdata, const Attempt *a) {
 static void attempts(void **state) {
         Fixture *f = *state;
         int64_t seq = task_put(f->store, "q", "n", 0, 0);
-        Attempt a = { .task_seq = seq, .attempt = 2, .retry_attempt = 1, .boot_id = "b2", .definition_hash = 0xfedcba9876543210,
+        Attempt a = { .task_seq = seq, .attempt = 2, .retry_attempt = 1, .evidence = "b2", .definition_hash = 0xfedcba9876543210,
                       .started_at = 5, .exit_status = -1, .outcome = TASK_STARTED, .cpu_usec = -1, .memory_peak = -1, .io_read = -1,
                       .io_write = -1, .oom_kills = -1, .pids_peak = -1, .scope = "x.scope" };
         assert_int_equal(store_attempt_add(f->store, &a), 0);
