@@ -31,7 +31,6 @@ typedef struct Job {
         char queue[NAME_LEN_MAX + 1];
         int parameters_fd, channel_fd;          /* owned by the supervisor */
         int lock_fd;                            /* wire.h, ORDER; -1 without */
-        _Atomic uint32_t *spares;               /* numbers of record files to be used again (record.h); borrowed, NULL without */
         bool reset_oom_score;                   /* our own is not for tasks */
         OutputKind output;
         int output_fd;                          /* with OUTPUT_DESCRIPTOR */

@@ -237,8 +237,7 @@ void launcher_forget(Launcher *l, const LauncherRequest *q) {
                 r = fd_remove_tree_at(l->place.attempts_fd, key);
         }
         /* The one becomes the other: when the record is there, the proof of its start is not. */
-        int kept = spare_put(l, key);
-        if (kept <= 0 && unlinkat(l->place.records_fd, key, 0) < 0 &&
+        if (unlinkat(l->place.records_fd, key, 0) < 0 &&
             (errno != ENOENT || (unlinkat(l->place.records_fd, started, 0) < 0 && errno != ENOENT)))
                 r = -errno;
         if (unlinkat(l->place.saved_fd, key, 0) < 0 && errno != ENOENT)

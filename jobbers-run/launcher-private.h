@@ -4,7 +4,7 @@
  *   launcher-start.c   start: checking, finding definition and user, fork
  *   launcher-worker.c  supervisors that have done their attempt and take another
  *   launcher-rest.c    those of them that are in scopes, which get it from here
- *   launcher-spare.c   record files that are used again
+ *   launcher-save.c    records that no daemon has taken
  *   launcher-end.c     signal, kill, forget: what is left of an attempt whose supervisor is gone
  *   launcher-tree.c    the same where only descent tells what was left
  *   launcher-scope.c   scope mode: talking to systemd
@@ -59,8 +59,6 @@ typedef struct Launcher {
         size_t n_supervisors, supervisors_max;
         int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
         Rests *rests;                           /* who rests */
-        _Atomic uint32_t *spares;               /* numbers of record files, 0 for none; in memory shared with supervisors */
-        uint32_t last_spare;
         int exit_status;
 } Launcher;
 
@@ -114,12 +112,6 @@ bool rest_lie_down(Rests *r, Stay *stay);
 bool rest_get_up(Stay *stay);                           /* to leave. False: an order is on its way */
 void rest_ordered(Rests *r);                            /* it is here, and not read yet */
 void rest_done(Stay *stay);                             /* the last thing before the process ends */
-
-/* launcher-spare.c */
-int spares_open(Launcher *l);
-/* Makes a record that is not needed any more a spare: 1; 0: it is not wanted as one; -errno. */
-int spare_put(Launcher *l, const char *record);
-void spares_clear(Launcher *l);                         /* removes all there are, those of a killed launcher too */
 
 /* launcher-save.c: what no daemon has taken is made durable, while there is none. What cannot be saved is told, and stays where it is. */
 void records_save(const Launcher *l);

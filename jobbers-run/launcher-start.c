@@ -172,7 +172,6 @@ void launcher_job(Launcher *l, const LauncherRequest *q, const Start *start, int
                 .parameters_fd = parameters_fd,
                 .channel_fd = channel_fd,
                 .lock_fd = lock_fd,
-                .spares = l->spares,
                 .reset_oom_score = l->oom_protected || (start->scope && l->place.privileged),
                 .output = output_kind(l, start->scope),
                 .output_fd = -1,

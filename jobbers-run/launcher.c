@@ -121,7 +121,6 @@ static void connection_greet(Launcher *l) {
                 connection_end(l);
                 return;
         }
-        spares_clear(l);
         LauncherReply hello = { .verb = LAUNCHER_HELLO, .version = WIRE_VERSION, .flags = launcher_flags(l), .pid = getpid() };
         int r = fd_send(l->conn_fd, &hello, sizeof hello, NULL, 0, 0);
         if (r < 0)
@@ -328,8 +327,6 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
                 return log_error_errno(r, "cannot make an event loop");
         r = holder_choose(l);
         if (r >= 0)
-                r = spares_open(l);
-        if (r >= 0)
                 r = rests_new(&l->rests);
         if (r < 0)
                 return r;
@@ -378,7 +375,6 @@ static void launcher_close(Launcher *l) {
         if (l->place.records_fd >= 0)
                 records_save(l);
         attempt_keep_sweep(&l->place);
-        spares_clear(l);
         base_leave(l);
         scopes_free(l->scopes);
         rests_free(l->rests);

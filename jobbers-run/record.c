@@ -3,7 +3,6 @@
 #include "jobbers-run/record.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,48 +14,14 @@
 #define EIGHT_LINES "\n\n\n\n\n\n\n\n"
 #define BLANK_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES EIGHT_LINES
 
-/* With all of the space in it, so that nothing of its last use is left. A spare, if it is one, has its new name only after that. */
+/* With all of the space in it, so that nothing of its last use is left. */
 static int head_write(int fd, const char head[static RECORD_SPACE]) {
         ssize_t k = pwrite(fd, head, RECORD_SPACE, 0);
         return k == RECORD_SPACE ? 0 : k < 0 ? -errno : -ENOSPC;
 }
 
-char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]) {
-        snprintf(buf, RECORD_SPARE_NAME_MAX, RECORD_SPARE_PREFIX "%u", (unsigned) number);
-        return buf;
-}
-
-/* Its number; 0: there is none. The table is shared with other supervisors and the launcher, which alone fills it. */
-static uint32_t spare_take(_Atomic uint32_t *spares) {
-        for (size_t i = 0; spares && i < RECORD_SPARES_MAX; i++) {
-                uint32_t number = atomic_load_explicit(&spares[i], memory_order_relaxed);
-                if (number != 0 && atomic_compare_exchange_strong(&spares[i], &number, 0))
-                        return number;
-        }
-        return 0;
-}
-
-/* 0: a spare has become ID.n.started. -EEXIST: there is one. -ENOENT: no spare that can be used. */
-static int spare_use(RecordFile *f, _Atomic uint32_t *spares, const char *head) {
-        char name[RECORD_SPARE_NAME_MAX];
-        uint32_t number = spare_take(spares);
-        if (number == 0)
-                return -ENOENT;
-        record_spare_name(number, name);
-        f->fd = openat(f->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-        if (f->fd < 0) {
-                (void) unlinkat(f->dir_fd, name, 0);    /* nobody else knows of it any more */
-                return -ENOENT;
-        }
-        if (head_write(f->fd, head) >= 0 && renameat2(f->dir_fd, name, f->dir_fd, f->started, RENAME_NOREPLACE) >= 0)
-                return 0;
-        int r = errno == EEXIST ? -EEXIST : -ENOENT;
-        (void) unlinkat(f->dir_fd, name, 0);
-        f->fd = fd_close(f->fd);
-        return r;
-}
-
-/* As above. The rename comes first: a `forget` that is under way after all may make the file a spare, and so another's. */
+/* 0: it has become ID.n.started. -EEXIST: there is one. -ENOENT: it cannot be used. The rename comes first: after a `forget` that came after all the
+ * name is not there any more. */
 static int keep_use(RecordFile *f, RecordKeep *keep, const char *head) {
         int r = -ENOENT;
         if (!keep->name[0])
@@ -98,8 +63,6 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
         if (faccessat(dir_fd, f->final, F_OK, 0) >= 0)
                 return -EEXIST;
         r = keep ? keep_use(f, keep, head) : -ENOENT;
-        if (r == -ENOENT)
-                r = spare_use(f, job->spares, head);
         if (r != -ENOENT)
                 return r;
         f->fd = openat(dir_fd, f->started, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);

@@ -19,12 +19,8 @@ typedef struct RecordFile {
 
 #define RECORD_SPACE 4096                       /* what a record without a large result needs */
 
-/* Files of records that nobody needs any more become those of the next attempts. On a file system with a journal, making and removing a file for
- * each task costs more the faster tasks come and go (ext4 passes over every inode that was freed in the last seconds); to give one another name
- * costs next to nothing. There are two kinds. */
-
-/* That of the attempt before, kept by a supervisor that goes on to another: it becomes ID.n.started by one rename, once the daemon has said that
- * it took what is in it (TAKEN in wire.h). */
+/* The file of the attempt before, kept by a supervisor that goes on to another: it becomes ID.n.started by one rename, once the daemon has said that it
+ * took what is in it (TAKEN in wire.h). To remove it and make one anew takes 10 µs more. */
 typedef struct RecordKeep {
         int fd;                         /* -1: it is not fit to be used again */
         char name[PLACE_KEY_MAX];       /* "": there is none */
@@ -32,13 +28,7 @@ typedef struct RecordKeep {
 
 #define RECORD_KEEP_INIT ((RecordKeep) { .fd = -1 })
 
-/* And spares, which the launcher gets by `forget`: a name that is no attempt's, so nobody reads what is in it. */
-#define RECORD_SPARE_PREFIX "spare."
-#define RECORD_SPARE_NAME_MAX 32
-#define RECORD_SPARES_MAX 32
-char *record_spare_name(uint32_t number, char buf[static RECORD_SPARE_NAME_MAX]);
-
-/* Creates ID.n.started with the space that its record will need, out of `keep`, a spare, or anew. `keep` may be NULL; else it is used up. -EEXIST: the
+/* Creates ID.n.started with the space that its record will need, out of `keep` or anew. `keep` may be NULL; else it is used up. -EEXIST: the
  * attempt has run already, and `keep` may be where it was. -ENOSPC, …: nothing is left behind. */
 int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *keep, const char *key);
 /* Takes it back: no process was ever created. */

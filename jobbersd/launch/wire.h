@@ -41,7 +41,6 @@
  *   attempt_dir/sPID-STARTTIME/  such a directory whose supervisor waits for its next attempt
  *   record_dir/ID.n.started      0640 group jobbers: written before the task's process exists, filled up to 4 KiB: proof that it may have run
  *   record_dir/ID.n              the exit record, by rename of the former; after TAKEN it becomes the next ID.n.started by rename
- *   record_dir/spare.k           one that was forgotten, to become the next ID.n.started by rename
  *   record_dir/.birth            a name that no other directory ever has: what an attempt of another one left is lost
  *   saved_dir/ID.n               the exit record, made durable. record_dir is in memory: what no daemon was there to take has to outlive a reboot.
  *                                Written by the supervisor that ends alone, by the launcher at the end of a connection and at its own, and by

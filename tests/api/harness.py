@@ -544,9 +544,9 @@ class Daemon(Client):
         return os.listdir(self.attempts_dir) if os.path.isdir(self.attempts_dir) else []
 
     def records(self):
-        """Of attempts, in memory or saved; a running launcher keeps some files to use them again."""
+        """Of attempts, in memory or saved."""
         names = {n for d in (self.records_dir, self.saved_dir) if os.path.isdir(d) for n in os.listdir(d)}
-        return sorted(n for n in names if n != '.birth' and (self.process is None or not n.startswith('spare.')))
+        return sorted(names - {'.birth'})
 
     def close(self, check=True):
         """Ends it and holds it to its word."""

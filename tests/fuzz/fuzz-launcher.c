@@ -72,7 +72,7 @@ static void setup(void) {
         link_init(&launcher.kills);
         link_init(&launcher.supervisors);
         must(place_open(&launcher.place, &settings, &self) >= 0);
-        must(sd_event_new(&launcher.event) >= 0 && spares_open(&launcher) >= 0);
+        must(sd_event_new(&launcher.event) >= 0);
         launcher.definitions = definition_set_new();
         launcher.findings = map_new();
         must(launcher.definitions && launcher.findings && launcher_load_definitions(&launcher) >= 0);

@@ -357,7 +357,7 @@ def test_power_cuts_lose_nothing_acknowledged(own_machine):
         print(f"cut {n + 1}: {len(acknowledged)} acknowledged, all completed", flush=True)
     assert len(acknowledged) > 20 * n
     m.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
-    assert m.cgroups() == [] and m.sh("find /run/jobbers/records /var/lib/jobbers/records -type f -not -name 'spare.*' -not -name .birth") == ""
+    assert m.cgroups() == [] and m.sh("find /run/jobbers/records /var/lib/jobbers/records -type f -not -name .birth") == ""
 
 
 # ── many, and the system under them ──
@@ -436,6 +436,6 @@ def test_nothing_is_left_after(slots, trouble):
         assert record["status"] == "failed" and len(record["attempts"]) == 1, record
     m.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
     assert m.cgroups() == [] and m.sh("pgrep -u jobbers-task || true") == ""
-    assert m.sh("ls /run/jobbers/attempts; find /run/jobbers/records /var/lib/jobbers/records -type f -not -name 'spare.*' -not -name .birth") == ""
+    assert m.sh("ls /run/jobbers/attempts; find /run/jobbers/records /var/lib/jobbers/records -type f -not -name .birth") == ""
     assert m.sh("systemctl show -p NRestarts --value jobbersd") == "0"
     assert m.run("bad")["status"] == "failed"

@@ -190,42 +190,6 @@ static void test_record_that_cannot_be_begun(void **state) {
         assert_false(there(f->place.records_fd, KEY ".started"));
 }
 
-/* A spare that cannot be used is removed, and a new file made; one for a record that is there changes nothing. */
-static void test_spares(void **state) {
-        Fixture *f = *state;
-        char spare[RECORD_SPARE_NAME_MAX];
-        RecordFile file;
-
-        _Atomic uint32_t spares[RECORD_SPARES_MAX] = { 7 };
-        f->job.spares = spares;
-        record_spare_name(7, spare);
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);       /* there is none */
-        record_file_undo(&file);
-        for (unsigned i = 0; i < 2; i++) {
-                assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
-                pwrite_fails = (Injection) { i, EIO };          /* the second time */
-                spares[0] = 7;
-                assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
-                assert_false(there(f->place.records_fd, spare));
-                assert_true(there(f->place.records_fd, KEY ".started"));
-                record_file_undo(&file);
-        }
-        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
-        assert_int_equal(fd_write_file_at(f->place.records_fd, KEY ".started", "x", 1, 0640, false), 0);
-        spares[0] = 7;
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), -EEXIST);
-        assert_false(there(f->place.records_fd, spare));
-        assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
-        assert_int_equal(fd_write_file_at(f->place.records_fd, spare, "old", 3, 0640, false), 0);
-        spares[0] = 7;                          /* taken, and nobody else's any more */
-        injected.openat = (Injection) { 1, EMFILE };
-        assert_int_equal(record_file_begin(&file, f->place.records_fd, &f->job, NULL, KEY), 0);
-        assert_false(there(f->place.records_fd, spare));
-        record_file_close(&file);
-        f->job.spares = NULL;
-        assert_int_equal(unlinkat(f->place.records_fd, KEY ".started", 0), 0);
-}
-
 /* That of the attempt before cannot be written over: neither is left, and a new one is made, or not. */
 static void test_kept_record_that_cannot_be_written(void **state) {
         Fixture *f = *state;
@@ -381,7 +345,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
-                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_spares), T(test_kept_record_that_cannot_be_written),
+                T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_kept_record_that_cannot_be_written),
                 T(test_record_is_finished_in_the_end), T(test_environment_without_memory), T(test_cgroup_files),
                 T(test_record_without_room_in_memory), T(test_environment_without_memory), T(test_cgroup_files),
         };

@@ -127,39 +127,6 @@ static void test_once(void **state) {
         record_file_close(&first);
 }
 
-static void test_spare(void **state) {
-        Fixture *f = *state;
-        RecordFile r;
-        struct stat st, spare;
-        char head[64] = "";
-        _cleanup_close_ int fd = openat(f->fd, "spare.7", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-        assert_int_equal(write(fd, "what an earlier one left", 24), 24);
-        assert_int_equal(fstat(fd, &spare), 0);
-
-        _Atomic uint32_t spares[RECORD_SPARES_MAX] = { [3] = 7 };
-        f->job.spares = spares;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), 0);
-        assert_true(is_there(f, KEY ".started") && !is_there(f, "spare.7"));
-        assert_int_equal(fstat(r.fd, &st), 0);
-        assert_int_equal(st.st_ino, spare.st_ino);
-        assert_int_equal(st.st_size, 4096);
-        assert_int_equal(pread(r.fd, head, 18, 0), 18);
-        assert_string_equal(head, "JOBBERS_STARTED=1\n");
-        record_file_close(&r);
-
-        /* Used up: a new one. Nor does a spare replace the proof of a start. */
-        assert_int_equal(spares[3], 0);
-        spares[3] = 7;
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), -EEXIST);
-        fd_close(openat(f->fd, "spare.7", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, KEY), -EEXIST);
-        assert_int_equal(fstatat(f->fd, KEY ".started", &st, 0), 0);
-        assert_int_equal(st.st_ino, spare.st_ino);
-        spares[0] = 8;          /* there is no such file */
-        assert_int_equal(record_file_begin(&r, f->fd, &f->job, NULL, "01ARZ3NDEKTSV4RRFFQ69G5FAV.4"), 0);
-        record_file_close(&r);
-}
-
 static ino_t inode(const Fixture *f, const char *name) {
         struct stat st;
         return fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
@@ -341,7 +308,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_saved_when_alone, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_not_saved_when_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_once, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_keep_large, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
