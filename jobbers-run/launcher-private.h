@@ -50,7 +50,7 @@ typedef struct Launcher {
         Map *findings;
         sd_event *event;
         int listen_fd, conn_fd, lock_fd;
-        sd_event_source *listen_io, *conn_io, *lock_timer;
+        sd_event_source *listen_io, *conn_io, *lock_timer, *save_timer;
         bool is_child;                          /* leaves when its one connection ends */
         bool greeted;
         uint64_t connection;                    /* number of the present one: late answers to an earlier one are dropped */
@@ -59,6 +59,7 @@ typedef struct Launcher {
         size_t n_supervisors, supervisors_max;
         int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
         Rests *rests;                           /* who rests */
+        bool save_failed;                       /* the last time; told */
         int exit_status;
 } Launcher;
 
@@ -93,7 +94,7 @@ void launcher_forget_findings(Launcher *l);
 /* launcher-worker.c */
 void workers_dismiss(Launcher *l);                      /* those there are leave after their attempt: what they know has changed */
 void workers_close_fds(Launcher *l);                    /* in a fork */
-void workers_close(Launcher *l);                        /* idle ones have ended when it returns */
+int workers_close(Launcher *l);                         /* idle ones have ended when it returns: with the lock, or -1 */
 /* In the fork: what comes after the first attempt; returns when there is nothing more. */
 void worker_run(Launcher *l, Stay *stay);
 
@@ -113,8 +114,11 @@ bool rest_get_up(Stay *stay);                           /* to leave. False: an o
 void rest_ordered(Rests *r);                            /* it is here, and not read yet */
 void rest_done(Stay *stay);                             /* the last thing before the process ends */
 
-/* launcher-save.c: what no daemon has taken is made durable, while there is none. What cannot be saved is told, and stays where it is. */
-void records_save(const Launcher *l);
+/* launcher-save.c */
+void save_begin(const Launcher *l);                     /* removes what somebody was writing who was killed */
+void save_while_alone(Launcher *l);                     /* from now on there is no daemon: saves records, from the loop */
+void save_stop(Launcher *l);                            /* there is one */
+void save_at_the_end(Launcher *l);                      /* of this launcher: once. The lock is ours, if anybody's */
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

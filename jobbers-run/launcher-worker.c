@@ -42,7 +42,7 @@ void workers_close_fds(Launcher *l) {
 }
 
 /* They have nothing to do but to end: a stop of the daemon is to leave no process behind. Each has a shared lock. */
-void workers_close(Launcher *l) {
+int workers_close(Launcher *l) {
         l->stay_fd = fd_close(l->stay_fd);
         l->stay_read_fd = fd_close(l->stay_read_fd);
         l->lock_fd = fd_close(l->lock_fd);
@@ -50,6 +50,7 @@ void workers_close(Launcher *l) {
         usec_t until = clock_boot() + GOODBYE_MS * USEC_PER_MSEC;
         while (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && clock_boot() < until)
                 (void) poll(NULL, 0, 2);
+        return TAKE_FD(lock);
 }
 
 /* ── in the fork ── */

@@ -63,11 +63,12 @@ static void connection_end(Launcher *l) {
         l->greeted = false;
         l->connection++;
         rests_dismiss(l->rests);        /* others leave with their channels, when they have done what is in there */
-        records_save(l);
         if (l->is_child)
                 (void) sd_event_exit(l->event, 0);
-        else
+        else {
                 connection_watch_listener(l, true);
+                save_while_alone(l);
+        }
 }
 
 static uint32_t limit_flags(CgroupControllers have) {
@@ -233,6 +234,7 @@ static int connection_begin(Launcher *l, int fd) {
         int r;
         l->conn_fd = fd;
         l->connection++;
+        save_stop(l);
         connection_watch_listener(l, false);
         l->lock_fd = place_lock_open(&l->place);
         r = l->lock_fd;
@@ -321,6 +323,7 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
         if (r < 0)
                 return r;
         attempt_keep_sweep(&l->place);
+        save_begin(l);
         inherited_reset();
         r = sd_event_new(&l->event);
         if (r < 0)
@@ -350,7 +353,10 @@ static int launcher_open(Launcher *l, const Settings *settings, int fd) {
                 return log_error_errno(r, "cannot watch SIGTERM");
         /* Supervisors are not tied to us: nobody waits for them. */
         (void) sigaction(SIGCHLD, &(struct sigaction) { .sa_handler = SIG_IGN }, NULL);
-        return fd >= 0 ? connection_begin(l, fd) : 0;
+        if (fd >= 0)
+                return connection_begin(l, fd);
+        save_while_alone(l);            /* what a launcher that was killed has left */
+        return 0;
 }
 
 /* The host is left as it was found. The lock says that nobody is about to make a cgroup in there, neither a supervisor before its start
@@ -371,9 +377,9 @@ static void launcher_close(Launcher *l) {
         l->conn_fd = fd_close(l->conn_fd);
         launcher_kills_free(l);
         tree_close(l);
-        workers_close(l);
-        if (l->place.records_fd >= 0)
-                records_save(l);
+        int lock = workers_close(l);
+        save_at_the_end(l);
+        fd_close(lock);
         attempt_keep_sweep(&l->place);
         base_leave(l);
         scopes_free(l->scopes);

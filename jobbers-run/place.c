@@ -79,6 +79,9 @@ static int directory_open(const char *path, mode_t mode, const Identity *owner, 
                 return -errno;
         if (st.st_uid != owner->uid || (st.st_mode & forbidden))
                 return -EPERM;
+        /* The daemon had another group once. */
+        if (geteuid() == 0 && st.st_gid != owner->gid && fchown(fd, (uid_t) -1, owner->gid) < 0)
+                return -errno;
         return TAKE_FD(fd);
 }
 
@@ -102,12 +105,14 @@ static void memory_relocate(const char *path, const char *target, mode_t mode, c
         fd_close(fd);
 }
 
-static int memory_open(const char *path, mode_t mode, const Identity *owner) {
+static int memory_open(const Settings *settings, const char *path, mode_t mode, const Identity *owner) {
         char at[256];
         _cleanup_free_ char *target = str_new(SHM "/jobbers-%s", strrchr(path, '/') + 1);
         if (!target)
                 return -ENOMEM;
-        if (owner->uid == 0)
+        /* Those of an instance, of which there is one of that name, and not the terminal's own. */
+        size_t n_run = settings->run_dir ? strlen(settings->run_dir) : 0;
+        if (owner->uid == 0 && n_run > 0 && strncmp(path, settings->run_dir, n_run) == 0 && path[n_run] == '/')
                 memory_relocate(path, target, mode, owner);
         /* The one link that we would have made, to a directory that passes the same examination. */
         ssize_t n = readlink(path, at, sizeof at - 1);
@@ -166,12 +171,12 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
         if (r < 0)
                 return log_error_errno(r, "cannot create the state directory %s", settings->state_dir);
         const Identity self = { .uid = p->own_uid, .gid = daemon->gid };
-        p->attempts_fd = memory_open(settings->attempt_dir, 0711, &self);
+        p->attempts_fd = memory_open(settings, settings->attempt_dir, 0711, &self);
         if (p->attempts_fd < 0) {
                 r = directory_complain(p->attempts_fd, settings, "directory of attempts", settings->attempt_dir, "our own that nobody else can write");
                 goto fail;
         }
-        p->records_fd = memory_open(settings->record_dir, 0750, &self);
+        p->records_fd = memory_open(settings, settings->record_dir, 0750, &self);
         r = p->records_fd < 0 ? p->records_fd : birth_certify(p->records_fd);
         if (r < 0) {
                 r = directory_complain(r, settings, "directory of exit records", settings->record_dir, "our own that nobody else can write");

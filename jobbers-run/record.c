@@ -59,8 +59,8 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
         memset(head + n, '\n', sizeof head - (size_t) n);
         f->head_len = sizeof head;
 
-        /* Both names: a daemon that is slow to forget must not have its record overwritten. */
-        if (faccessat(dir_fd, f->final, F_OK, 0) >= 0)
+        /* All names: a daemon that is slow to forget must not have its record overwritten. */
+        if (faccessat(dir_fd, f->final, F_OK, 0) >= 0 || faccessat(f->saved_fd, f->final, F_OK, 0) >= 0)
                 return -EEXIST;
         r = keep ? keep_use(f, keep, head) : -ENOENT;
         if (r != -ENOENT)
@@ -122,12 +122,14 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone) {
                         return -ENOMEM;
         }
         r = f->renamed ? 0 : finish_in_place(f);
-        if (r >= 0 && (!alone || f->saved))
+        if (r >= 0 && (!alone || f->saved || f->left))
                 return 0;
-        if (r >= 0 && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
-                return 0;               /* a daemon came and took it */
         r = fd_write_file_at(f->saved_fd, f->final, f->text, f->record_len, 0640, alone);
         f->saved = r >= 0 && alone;
+        f->left = r < 0 && f->renamed;
+        /* A daemon may have come and had it forgotten meanwhile: in memory first, and then here. */
+        if (r >= 0 && f->renamed && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
+                (void) unlinkat(f->saved_fd, f->final, 0);
         return r;
 }
 

@@ -56,10 +56,13 @@ void supervisor_write_record(Supervisor *s) {
                 int r = record_file_finish(&s->file, &s->record, s->uplink.fd < 0);
                 if (r >= 0)
                         return;
-                if (!told) {
-                        LogTask context = supervisor_log(s);
-                        log_task(&context, LOG_ERR, r, "its exit record cannot be written, trying again each second");
+                LogTask context = supervisor_log(s);
+                if (s->file.left) {
+                        log_task(&context, LOG_WARNING, r, "its exit record is in memory alone: it cannot be saved on disk now; the launcher tries again");
+                        return;
                 }
+                if (!told)
+                        log_task(&context, LOG_ERR, r, "its exit record cannot be written, trying again each second");
                 told = true;
                 struct pollfd p[2] = {
                         { .fd = s->uplink.fd, .events = POLLIN },

@@ -153,7 +153,7 @@ int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, m
         do {
                 if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
                         return -EIO;
-                snprintf(temp, sizeof temp, ".new-%016llx", (unsigned long long) random);
+                snprintf(temp, sizeof temp, FD_TEMPORARY "%016llx", (unsigned long long) random);
                 fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         } while (fd < 0 && errno == EEXIST);
         if (fd < 0)

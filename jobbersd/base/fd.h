@@ -15,7 +15,8 @@ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len);
 /* The same for a path below a directory; O_NOFOLLOW, regular files only (else -EINVAL). */
 int fd_read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len);
 int fd_write_all(int fd, const void *data, size_t n);
-/* Writes a small file atomically (temporary name, rename); `sync` also makes file and directory durable. */
+/* Writes a small file atomically (temporary name that begins with FD_TEMPORARY, rename); `sync` also makes file and directory durable. */
+#define FD_TEMPORARY ".new-"
 int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
 /* mkdir -p. Existing directories are left as they are. */
 int fd_mkdirs(const char *path, mode_t mode);

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,15 +22,24 @@
 #include "base/process.h"
 #include "base/str.h"
 
+#define EVIDENCE_UNKNOWN "unknown"
 #define LOOK_AGAIN (10 * USEC_PER_MSEC)
 #define READ_AGAIN (100 * USEC_PER_MSEC)
 
 /* ── evidence ── */
 
-static int dir_open(int *fd, const char *path) {
-        if (*fd < 0)
-                *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return *fd < 0 ? -errno : *fd;
+/* Only one that nobody but the launcher can write: in containers the way there leads through /dev/shm, where anybody may have been first, until the
+ * launcher has looked at it. */
+static int dir_open(int *ret, const char *path) {
+        struct stat st;
+        if (*ret >= 0)
+                return *ret;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 0022))
+                return -ENOENT;
+        return *ret = TAKE_FD(fd);
 }
 
 static int record_dir_open(Launch *l) {
@@ -44,7 +54,7 @@ void launch_look_at_records(Launch *l) {
         int r = dir < 0 ? dir : fd_read_file_at(dir, RECORDS_BIRTH, RECORDS_BIRTH_LEN, &birth, &len);
         if (r < 0)
                 log_warning_errno(r, "cannot read %s/%s: whatever runs now counts as lost should this daemon end", l->settings->record_dir, RECORDS_BIRTH);
-        snprintf(l->evidence, sizeof l->evidence, "%s.%s", clock_boot_id(), r >= 0 ? birth : "unknown");
+        snprintf(l->evidence, sizeof l->evidence, "%s.%s", clock_boot_id(), r >= 0 ? birth : EVIDENCE_UNKNOWN);
 }
 
 const char *launch_evidence(const Launch *l) {
@@ -83,11 +93,9 @@ int launch_read_record(Launch *l, const Ulid *task_id, unsigned attempt, ExitRec
 /* What cannot be found out counts as yes. */
 static bool attempt_may_have_run(LaunchAttempt *a) {
         char name[ATTEMPT_NAME_MAX];
-        if (a->seen || !STREQ(a->evidence, a->launch->evidence))
-                return true;
         int dir = record_dir_open(a->launch);
-        if (dir < 0)
-                return dir != -ENOENT;
+        if (a->seen || dir < 0 || !STREQ(a->evidence, a->launch->evidence) || strstr(a->evidence, EVIDENCE_UNKNOWN))
+                return true;
         return faccessat(dir, attempt_file_name(&a->id, a->number, ".started", name), F_OK, 0) >= 0 || errno != ENOENT;
 }
 

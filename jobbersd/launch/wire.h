@@ -43,8 +43,8 @@
  *   record_dir/ID.n              the exit record, by rename of the former; after TAKEN it becomes the next ID.n.started by rename
  *   record_dir/.birth            a name that no other directory ever has: what an attempt of another one left is lost
  *   saved_dir/ID.n               the exit record, made durable. record_dir is in memory: what no daemon was there to take has to outlive a reboot.
- *                                Written by the supervisor that ends alone, by the launcher at the end of a connection and at its own, and by
- *                                a supervisor that finds no room in record_dir (not synced then). The same text as in record_dir, if it is there too
+ *                                Written by the supervisor that ends alone, by the launcher while it has no daemon and at its end, and by a
+ *                                supervisor that finds no room in record_dir (not synced then). The same text as in record_dir, if it is there too
  *
  * ORDER, so that two supervisors of one attempt never both run it (a `start` of a daemon that was killed may still be on its way):
  *   - hello is sent only when no start of an earlier connection can come to anything any more. The launcher opens saved_dir anew for each
@@ -56,13 +56,13 @@
  *
  * EVIDENCE once the supervisor is gone, in the same boot: ID.n in either directory → its facts; ID.n.started alone → host-lost; neither → not
  * started, but host-lost where record_dir is not the one (.birth) that it was when the attempt began. In a later boot: ID.n or nothing.
- * `forget` removes all of it, after the outcome is committed. For a record alone, and a supervisor that goes on, TAKEN does instead; when that
+ * `forget` removes all of it (in memory first), after the outcome is committed. For a record alone, and a supervisor that goes on, TAKEN does instead; when that
  * supervisor leaves with its next attempt, nobody knows how far it came, and `forget` follows. */
 #pragma once
 
 #include "base/ulid.h"
 
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 
 #define RECORDS_BIRTH ".birth"
 #define RECORDS_BIRTH_LEN 16           /* hexadecimal digits */

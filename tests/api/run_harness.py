@@ -259,7 +259,7 @@ class Launcher:
         self.sock = ours
         if wait_hello:
             self.hello = self.reply()
-            assert self.hello.verb == HELLO and self.hello.version == 4
+            assert self.hello.verb == HELLO and self.hello.version == 5
             assert self.hello.flags & 15 == self.expected, (self.hello.flags, self.log())
             assert self.hello.pid == self.process.pid
         return self

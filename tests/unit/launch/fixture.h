@@ -126,8 +126,8 @@ static inline void fixture_dirs(Fixture *f) {
                 .attempt_dir = f->attempt_dir = str_new("%s/attempts", f->dir),
                 .launcher_socket = f->launcher_socket = str_new("%s/launcher.sock", f->dir),
         };
-        assert_int_equal(mkdir(f->record_dir, 0777), 0);
-        assert_int_equal(mkdir(f->saved_dir, 0777), 0);
+        assert_int_equal(mkdir(f->record_dir, 0755), 0);
+        assert_int_equal(mkdir(f->saved_dir, 0755), 0);
         write_birth(f, "0123456789abcdef");
         snprintf(f->evidence, sizeof f->evidence, "%s.0123456789abcdef", clock_boot_id());
         assert_int_equal(mkdir(f->attempt_dir, 0777), 0);

@@ -287,6 +287,34 @@ static void record_is_saved(void **state) {
         assert_int_equal(f->record.exit_status, 3);
 }
 
+/* A directory that others can write may be anybody's: nothing in it counts. */
+static void records_that_others_can_write(void **state) {
+        Fixture *f = *state;
+        _cleanup_exit_record_ ExitRecord r = {};
+        write_record(f, 0);
+        assert_int_equal(chmod(f->record_dir, 0777), 0);
+        assert_int_equal(launch_read_record(f->launch, &f->id, 1, &r), -ENOENT);
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        adopt(f, false);
+        kill_is_asked_for(f);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+}
+
+/* Two that cannot be known are not the same. */
+static void records_without_a_name(void **state) {
+        Fixture *f = *state;
+        _cleanup_close_ int dir = open(f->record_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(unlinkat(dir, RECORDS_BIRTH, 0), 0);
+        peer_hello(f, LAUNCHER_HOLDS_CGROUP);
+        UNTIL(f, launch_is_ready(f->launch));
+        snprintf(f->evidence, sizeof f->evidence, "%s", launch_evidence(f->launch));
+        adopt(f, false);
+        kill_is_asked_for(f);
+        UNTIL(f, f->n_ended == 1);
+        assert_int_equal(f->end, LAUNCH_END_LOST);
+}
+
 /* The one that can be read counts. */
 static void record_is_damaged_in_memory(void **state) {
         Fixture *f = *state;
@@ -336,6 +364,8 @@ int main(void) {
                 T(records_are_others),
                 T(no_records_at_all),
                 T(record_is_saved),
+                T(records_that_others_can_write),
+                T(records_without_a_name),
                 T(record_is_damaged_in_memory),
                 T(record_of_an_earlier_boot),
         };

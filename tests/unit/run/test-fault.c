@@ -56,7 +56,7 @@ static int setup(void **state) {
         strcpy(f->root, "/tmp/jobbers-fault-XXXXXX");
         assert_non_null(mkdtemp(f->root));
         f->self = (Identity) { .uid = geteuid(), .gid = getegid() };
-        f->settings = (Settings) { .state_dir = str_new("%s/state", f->root), .attempt_dir = str_new("%s/run/fault-%d", f->root, (int) getpid()),
+        f->settings = (Settings) { .state_dir = str_new("%s/state", f->root), .run_dir = str_new("%s/run", f->root), .attempt_dir = str_new("%s/run/fault-%d", f->root, (int) getpid()),
                                    .record_dir = str_new("%s/run/records-fault-%d", f->root, (int) getpid()), .saved_dir = str_new("%s/state/records", f->root),
                                    .log_dir = str_new("%s/state/logs", f->root),
                                    .max_parameters = 100 };
@@ -85,6 +85,7 @@ static int teardown(void **state) {
         }
         (void) fd_remove_tree_at(tmp, f->root + strlen("/tmp/"));
         free(f->settings.state_dir);
+        free(f->settings.run_dir);
         free(f->settings.attempt_dir);
         free(f->settings.record_dir);
         free(f->settings.saved_dir);
@@ -236,16 +237,19 @@ static void test_record_is_finished_in_the_end(void **state) {
                 assert_true(e == 0 ? !reached || cases[i].error == EINTR || cases[i].error == ENOSPC : e == -cases[i].error);
                 if (e == 0)
                         assert_true(there(f->place.saved_fd, KEY));
+                /* What is in memory is the launcher's to save. */
+                bool left = file.left;
+                assert_true(left || e != -EIO);
                 assert_int_equal(record_file_finish(&file, &r, true), 0);
                 record_file_close(&file);
                 assert_false(there(f->place.records_fd, KEY ".started"));
-                assert_true(there(f->place.records_fd, KEY));
-                assert_int_equal(fd_read_file_at(f->place.saved_fd, KEY, 8192, &text, &len), 0);
+                assert_true(left || there(f->place.saved_fd, KEY));
+                assert_int_equal(fd_read_file_at(left ? f->place.records_fd : f->place.saved_fd, KEY, 8192, &text, &len), 0);
                 assert_int_equal(exit_record_decode(text, len, &back), 0);
                 assert_string_equal(back.status_text, "it says so");
                 exit_record_done(&back);
                 assert_int_equal(unlinkat(f->place.records_fd, KEY, 0), 0);
-                assert_int_equal(unlinkat(f->place.saved_fd, KEY, 0), 0);
+                (void) unlinkat(f->place.saved_fd, KEY, 0);
         }
 }
 

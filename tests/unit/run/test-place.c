@@ -40,7 +40,7 @@ static int setup(void **state) {
         strcpy(f->root, "/tmp/jobbers-place-XXXXXX");
         assert_non_null(mkdtemp(f->root));
         f->self = (Identity) { .uid = geteuid(), .gid = getegid() };
-        f->settings = (Settings) { .state_dir = below(f, "state"), .attempt_dir = str_new("%s/run/place-%d", f->root, (int) getpid()), .record_dir = str_new("%s/run/records-place-%d", f->root, (int) getpid()),
+        f->settings = (Settings) { .state_dir = below(f, "state"), .run_dir = str_new("%s/run", f->root), .attempt_dir = str_new("%s/run/place-%d", f->root, (int) getpid()), .record_dir = str_new("%s/run/records-place-%d", f->root, (int) getpid()),
                                    .saved_dir = below(f, "state/records"),
                                    .log_dir = below(f, "state/logs"), .max_parameters = 100 };
         f->place = PLACE_INIT;
@@ -64,6 +64,7 @@ static int teardown(void **state) {
         }
         (void) fd_remove_tree_at(tmp, f->root + strlen("/tmp/"));
         free(f->settings.state_dir);
+        free(f->settings.run_dir);
         free(f->settings.attempt_dir);
         free(f->settings.record_dir);
         free(f->settings.saved_dir);
