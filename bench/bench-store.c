@@ -92,7 +92,7 @@ static void start(Store *s, unsigned n, const Ulid *ids) {
                 t.attempts++;
                 t.started_at = t.heartbeat_at = clock_wall();
                 must(store_task_move(s, &t, TASK_SUBMITTED), "store_task_move");
-                Attempt a = { .task_seq = t.seq, .attempt = t.attempts, .boot_id = "0123456789abcdef0123456789abcdef", .definition_hash = 1,
+                Attempt a = { .task_seq = t.seq, .attempt = t.attempts, .evidence = "0123456789abcdef0123456789abcdef.0123456789abcdef", .definition_hash = 1,
                               .started_at = t.started_at, .exit_status = -1, .outcome = TASK_STARTED, .cpu_usec = -1, .memory_peak = -1,
                               .io_read = -1, .io_write = -1, .oom_kills = -1, .pids_peak = -1 };
                 must(store_attempt_add(s, &a), "store_attempt_add");
