@@ -60,6 +60,7 @@ class Measurement:
     better = 'more'
     floor = goal = None
     runs = None             # fewer than the others where one takes long
+    takes = 1               # in each run; more where they spread widely on a machine that others use as well
 
     def __init__(self, context):
         self.c = context

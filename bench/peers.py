@@ -125,6 +125,7 @@ class TaskSpooler(Peer):
     name = 'task-spooler'
     n = 800
     floor, goal = 1.8, 2.0
+    takes = 3
 
     def begin(self):
         need('tsp')
@@ -167,6 +168,7 @@ class Beanstalkd(Peer):
     name = 'beanstalkd with fsync (no result kept)'
     n = 2000
     floor, goal = 1.0, 1.3
+    takes = 3
 
     def begin(self):
         need('beanstalkd')

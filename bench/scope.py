@@ -130,6 +130,7 @@ class Scopes(InScopes):
     title = f'no-op tasks in scopes, {IN_FLIGHT} in flight'
     limit_name = 'bare scope client'
     floor, goal = 0.80, 0.90
+    takes = 3
     word = 'client'
 
 

@@ -35,6 +35,7 @@ class NoopTasks(Measurement):
 class Default(NoopTasks):
     title = f'no-op tasks end to end, {SLOTS} in flight (the default of slots)'
     floor, goal = 0.60, 0.75
+    takes = 3
 
 
 class Two(NoopTasks):
