@@ -60,6 +60,8 @@ typedef struct Launcher {
         int stay_fd, stay_read_fd;              /* a pipe that nobody writes to: supervisors leave when its writing end is closed */
         Rests *rests;                           /* who rests */
         bool save_failed;                       /* the last time; told */
+        usec_t save_delay;                      /* until the next time */
+        unsigned save_syncs;                    /* still to be done */
         int exit_status;
 } Launcher;
 
@@ -94,7 +96,7 @@ void launcher_forget_findings(Launcher *l);
 /* launcher-worker.c */
 void workers_dismiss(Launcher *l);                      /* those there are leave after their attempt: what they know has changed */
 void workers_close_fds(Launcher *l);                    /* in a fork */
-int workers_close(Launcher *l);                         /* idle ones have ended when it returns: with the lock, or -1 */
+int workers_close(Launcher *l);                         /* idle ones have ended when it returns: with the lock, if that could be had; -1 without a descriptor */
 /* In the fork: what comes after the first attempt; returns when there is nothing more. */
 void worker_run(Launcher *l, Stay *stay);
 
@@ -118,7 +120,7 @@ void rest_done(Stay *stay);                             /* the last thing before
 void save_begin(const Launcher *l);                     /* removes what somebody was writing who was killed */
 void save_while_alone(Launcher *l);                     /* from now on there is no daemon: saves records, from the loop */
 void save_stop(Launcher *l);                            /* there is one */
-void save_at_the_end(Launcher *l);                      /* of this launcher: once. The lock is ours, if anybody's */
+void save_at_the_end(Launcher *l);                      /* of this launcher: once */
 
 /* launcher-end.c */
 void launcher_signal(Launcher *l, const LauncherRequest *q);

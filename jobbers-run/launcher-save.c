@@ -2,8 +2,8 @@
  * rebooted before the next one comes. A supervisor that ends alone saves its record itself (record.h); here are those whose daemon went
  * after that, whose supervisor was killed, or found the disk full.
  *
- * All of it is done with the lock of wire.h (ORDER): nobody uses a file up meanwhile, and no other launcher has said hello to a daemon that
- * could have the record forgotten. */
+ * It is done with the lock of wire.h (ORDER), unless somebody keeps that at our own end: nobody uses a file up meanwhile, and no other launcher says
+ * hello to a daemon that could have the record forgotten. */
 #include "jobbers-run/launcher-private.h"
 
 #include <dirent.h>
@@ -18,8 +18,10 @@
 #include "jobbers-run/record.h"
 #include "model/exit.h"
 
-#define LOCK_AGAIN (50 * USEC_PER_MSEC)         /* supervisors on their way out */
-#define LOOK_AGAIN (2 * USEC_PER_SEC)           /* attempts that run on, a disk that is full */
+/* Supervisors on their way out have the lock; attempts run on; a disk is full: twice as long each time. */
+#define AGAIN_FIRST (50 * USEC_PER_MSEC)
+#define AGAIN_MAX (30 * USEC_PER_SEC)
+#define SYNCS 2         /* of what is on disk already, and was not waited for: nothing comes to that without a daemon */
 
 /* ID.n: 1, ID.n.started: 0, anything else: -1. */
 static int name_is_final(const char *name) {
@@ -40,11 +42,15 @@ static int record_save(const Launcher *l, const char *name) {
                 r = exit_record_decode(text, len, &record);
         if (r >= 0 && !STREQ(place_key(&record.task_id, record.attempt, key), name))
                 r = -EBADMSG;
-        if (r == -ENOENT || r == -EBADMSG)
+        if (r == -ENOENT || r == -EBADMSG || r == -EFBIG || r == -EINVAL)
                 return 0;
         if (r >= 0)
                 r = fd_write_file_at(l->place.saved_fd, name, text, len, 0640, true);
-        return r < 0 ? r : 1;
+        if (r < 0)
+                return r;
+        if (faccessat(l->place.records_fd, name, F_OK, 0) < 0 && errno == ENOENT)
+                (void) unlinkat(l->place.saved_fd, name, 0);    /* forgotten meanwhile: we did not have the lock */
+        return 1;
 }
 
 /* Those that found no room in memory are on disk, but nobody has waited for it. */
@@ -79,7 +85,9 @@ static bool records_save(Launcher *l) {
         }
         if (dir)
                 closedir(dir);
-        int k = saved_sync(l);
+        int k = l->save_syncs > 0 ? saved_sync(l) : 0;
+        if (k >= 0 && l->save_syncs > 0)
+                l->save_syncs--;
         if (r >= 0)
                 r = k;
         if (n > 0)
@@ -93,22 +101,25 @@ static bool records_save(Launcher *l) {
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Launcher *l = userdata;
         _cleanup_close_ int lock = place_lock_open(&l->place);
-        bool mine = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) >= 0;
-        if (mine && !records_save(l)) {
+        if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) >= 0 && !records_save(l)) {
                 l->save_timer = sd_event_source_disable_unref(s);
                 return 0;
         }
-        (void) sd_event_source_set_time_relative(s, mine ? LOOK_AGAIN : LOCK_AGAIN);
+        l->save_delay = MIN(MAX(l->save_delay * 2, AGAIN_FIRST), AGAIN_MAX);
+        (void) sd_event_source_set_time_relative(s, l->save_delay);
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
 void save_while_alone(Launcher *l) {
         save_stop(l);
+        l->save_delay = 0;
+        l->save_syncs = SYNCS;
         int r = sd_event_add_time_relative(l->event, &l->save_timer, CLOCK_BOOTTIME, 0, 1, on_timer, l);
         if (r < 0)
                 log_warning_errno(r, "exit records that no daemon has taken are not saved");
 }
 
+/* One that lives, which an attempt without a daemon may just be writing, is written again. */
 void save_begin(const Launcher *l) {
         DIR *dir = fd_list(l->place.saved_fd);
         for (struct dirent *e; dir && (e = readdir(dir));)
@@ -124,6 +135,7 @@ void save_stop(Launcher *l) {
 
 void save_at_the_end(Launcher *l) {
         save_stop(l);
+        l->save_syncs = SYNCS;
         if (l->place.saved_fd >= 0)
                 (void) records_save(l);
 }

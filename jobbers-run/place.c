@@ -110,15 +110,16 @@ static int memory_open(const Settings *settings, const char *path, mode_t mode, 
         _cleanup_free_ char *target = str_new(SHM "/jobbers-%s", strrchr(path, '/') + 1);
         if (!target)
                 return -ENOMEM;
-        /* Those of an instance, of which there is one of that name, and not the terminal's own. */
-        size_t n_run = settings->run_dir ? strlen(settings->run_dir) : 0;
-        if (owner->uid == 0 && n_run > 0 && strncmp(path, settings->run_dir, n_run) == 0 && path[n_run] == '/')
+        /* In system mode a name below run_dir is one instance's alone. Not so root's own in user mode, nor the terminal's. */
+        size_t n_run = settings->run_dir && !settings->user_mode ? strlen(settings->run_dir) : 0;
+        bool unique = n_run > 0 && strncmp(path, settings->run_dir, n_run) == 0 && path[n_run] == '/';
+        if (owner->uid == 0 && unique)
                 memory_relocate(path, target, mode, owner);
         /* The one link that we would have made, to a directory that passes the same examination. */
         ssize_t n = readlink(path, at, sizeof at - 1);
         if (n > 0) {
                 at[n] = '\0';
-                if (owner->uid == 0 && STREQ(at, target)) {
+                if (owner->uid == 0 && unique && STREQ(at, target)) {
                         int fd = directory_open(target, mode, owner, 0022);
                         /* Anybody may make something in there after a boot, before us. It is not ours then: nor is the link of any use. */
                         if ((fd != -EPERM && fd != -ENOTDIR && fd != -ELOOP) || unlink(path) < 0)
@@ -130,11 +131,11 @@ static int memory_open(const Settings *settings, const char *path, mode_t mode, 
 
 /* A name for the directory as it came to be, that no other ever has: the daemon is to see when what was in it has been lost, though the host
  * was not rebooted (a container that was started again, a session that has ended). */
-static int birth_certify(int fd) {
+static int birth_certify(int fd, const Identity *owner) {
         uint64_t random;
         char text[17];
-        if (faccessat(fd, RECORDS_BIRTH, F_OK, 0) >= 0)
-                return 0;
+        if (faccessat(fd, RECORDS_BIRTH, F_OK, 0) >= 0)         /* the daemon may have had another group then */
+                return geteuid() == 0 && fchownat(fd, RECORDS_BIRTH, (uid_t) -1, owner->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
                 return -EIO;
         int n = snprintf(text, sizeof text, "%016llx", (unsigned long long) random);
@@ -177,7 +178,7 @@ int place_open(Place *p, const Settings *settings, const Identity *daemon) {
                 goto fail;
         }
         p->records_fd = memory_open(settings, settings->record_dir, 0750, &self);
-        r = p->records_fd < 0 ? p->records_fd : birth_certify(p->records_fd);
+        r = p->records_fd < 0 ? p->records_fd : birth_certify(p->records_fd, &self);
         if (r < 0) {
                 r = directory_complain(r, settings, "directory of exit records", settings->record_dir, "our own that nobody else can write");
                 goto fail;

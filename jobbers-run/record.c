@@ -122,8 +122,10 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone) {
                         return -ENOMEM;
         }
         r = f->renamed ? 0 : finish_in_place(f);
-        if (r >= 0 && (!alone || f->saved || f->left))
+        if (r >= 0 && (!alone || f->saved))
                 return 0;
+        if (f->left && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
+                return 0;               /* a daemon has taken it meanwhile */
         r = fd_write_file_at(f->saved_fd, f->final, f->text, f->record_len, 0640, alone);
         f->saved = r >= 0 && alone;
         f->left = r < 0 && f->renamed;

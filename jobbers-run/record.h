@@ -13,7 +13,7 @@ typedef struct RecordFile {
         size_t text_len, record_len;    /* with and without the blank lines at its end */
         bool renamed;           /* it is in memory, */
         bool saved;             /* on disk, to stay; */
-        bool left;              /* not there, but in memory: the launcher will see to it */
+        bool left;              /* not there yet, but in memory */
 } RecordFile;
 
 #define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .saved_fd = -1, .fd = -1 })
@@ -35,7 +35,7 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);
 /* Writes and renames; `alone`, when no daemon is there: saves it, that is, makes it durable on disk. What finds no room in memory goes to the disk in
- * any case. To be called again when there is no daemon any more, and after a failure, unless it is in memory at least (left). */
+ * any case. May be called again, after a failure and when there is no daemon any more. */
 int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone);
 void record_file_close(RecordFile *f);
 /* The finished record's file, for the next attempt; what `keep` had is closed, and remains where it is. To be followed by record_file_close. */

@@ -4,6 +4,9 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include "jobbers-run/stay.h"
+#include "jobbers-run/supervisor.h"
+
 static EndReason end_reason(const Supervisor *s) {
         switch (s->stop) {
         case STOP_CANCELLED:
@@ -57,12 +60,13 @@ void supervisor_write_record(Supervisor *s) {
                 if (r >= 0)
                         return;
                 LogTask context = supervisor_log(s);
-                if (s->file.left) {
-                        log_task(&context, LOG_WARNING, r, "its exit record is in memory alone: it cannot be saved on disk now; the launcher tries again");
-                        return;
-                }
-                if (!told)
+                if (!told && s->file.left)
+                        log_task(&context, LOG_WARNING, r, "its exit record is in memory alone: it cannot be saved on disk now, which is tried again");
+                else if (!told)
                         log_task(&context, LOG_ERR, r, "its exit record cannot be written, trying again each second");
+                /* A launcher without a daemon tries as well. And whoever has the lock keeps the next daemon from its hello. */
+                if (s->file.left && (supervisor_has_launcher() || (s->job->stay && s->job->stay->lock_fd >= 0)))
+                        return;
                 told = true;
                 struct pollfd p[2] = {
                         { .fd = s->uplink.fd, .events = POLLIN },

@@ -253,7 +253,14 @@ static void run(Supervisor *s) {
 
 /* ── all of it ── */
 
+static pid_t launcher_pid;
+
+bool supervisor_has_launcher(void) {
+        return getppid() == launcher_pid;
+}
+
 void supervisor_prepare(void) {
+        launcher_pid = getppid();
         (void) setsid();
         (void) prctl(PR_SET_CHILD_SUBREAPER, 1);
         struct sigaction action = { .sa_handler = on_child };

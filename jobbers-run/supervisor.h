@@ -10,6 +10,7 @@
 
 /* Once in a process forked for this, all signals blocked: a session of its own, reaper of its descendants. */
 void supervisor_prepare(void);
+bool supervisor_has_launcher(void);             /* the process that made the fork is still there */
 /* One attempt. Takes the job's descriptors: channel, parameters, lock. The end of the channel, the last thing that happens, is the news that all
  * is over. True when the process goes on to another attempt (job->stay): nothing of this one is left in it, and nobody outside has learned to
  * know it by this one. The daemon was told so then (END in wire.h), and the channel and a lock of its own are in job->stay. In a scope the launcher

@@ -53,7 +53,7 @@ void launch_look_at_records(Launch *l) {
         int dir = record_dir_open(l);
         int r = dir < 0 ? dir : fd_read_file_at(dir, RECORDS_BIRTH, RECORDS_BIRTH_LEN, &birth, &len);
         if (r < 0)
-                log_warning_errno(r, "cannot read %s/%s: whatever runs now counts as lost should this daemon end", l->settings->record_dir, RECORDS_BIRTH);
+                log_warning_errno(r, "cannot read %s/%s: an attempt that leaves no exit record counts as lost, also one that did not begin", l->settings->record_dir, RECORDS_BIRTH);
         snprintf(l->evidence, sizeof l->evidence, "%s.%s", clock_boot_id(), r >= 0 ? birth : EVIDENCE_UNKNOWN);
 }
 

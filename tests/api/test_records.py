@@ -8,19 +8,28 @@ from run_harness import FORGET, RUN, Listening, alive, until
 from test_run import fill, free, launcher, make, small      # noqa: F401  (fixtures)
 
 
-def test_a_record_of_a_moment_later_is_saved(launcher):
-    """The connection to the launcher is the first that a dying daemon closes; END still finds its channel open."""
-    launcher.define('ok', 'echo up >@BOX@; read -r x <@TMP@/gate')
+def gate_of(launcher):
+    """What lets a task go on that reads from @TMP@/gate."""
     gate = os.path.join(launcher.tmp, 'gate')
     os.mkfifo(gate)
     os.chmod(gate, 0o666)
+
+    def let_go():
+        with open(gate, 'w') as f:
+            f.write('go\n')
+    return let_go
+
+
+def test_a_record_of_a_moment_later_is_saved(launcher):
+    """The connection to the launcher is the first that a dying daemon closes; END still finds its channel open."""
+    launcher.define('ok', 'echo up >@BOX@; read -r x <@TMP@/gate')
+    open_gate = gate_of(launcher)
     service = Listening(launcher)
     assert service.connect().verb == 0
     a = launcher.run('ok')
     assert launcher.line() == 'up'
     launcher.sock.close()
-    with open(gate, 'w') as f:
-        f.write('go\n')
+    open_gate()
     assert a.end() is not None
     a.hang_up()
     until(lambda: os.path.exists(a.saved_path), 'it is saved')
@@ -50,11 +59,9 @@ def test_a_launcher_saves_what_the_one_before_left(launcher):
 
 
 def test_a_full_disk_holds_nobody_up(small):
-    """What is in memory is saved by the launcher, when there is space; its supervisor need not wait for that."""
+    """What is in memory is saved by the launcher, when there is space; a supervisor of a launcher that lives does not wait for that."""
     small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
-    gate = os.path.join(small.tmp, 'gate')
-    os.mkfifo(gate)
-    os.chmod(gate, 0o666)
+    open_gate = gate_of(small)
     service = Listening(small)
     assert service.connect().verb == 0
     a = small.run('tiny')
@@ -63,17 +70,39 @@ def test_a_full_disk_holds_nobody_up(small):
     fill(small, 'disk')
     a.hang_up()
     small.sock.close()
-    with open(gate, 'w') as f:
-        f.write('go\n')
+    open_gate()
     until(lambda: not alive(supervisor), 'the supervisor is gone')
     assert os.path.exists(a.record_path) and a.record()['EXIT_STATUS'] == '4' and not os.path.exists(a.saved_path)
-    assert 'the launcher tries again' in small.log()
+    assert 'its exit record is in memory alone' in small.log()
     free(small, 'disk')
     until(lambda: os.path.exists(a.saved_path), 'it is saved', 15)
     service.connect()
     assert small.ask(FORGET, a).result == 0
     assert a.traces() == []
     service.close()
+
+
+@pytest.mark.parametrize('taken', [False, True])
+def test_a_full_disk_without_a_launcher(small, taken):
+    """Nobody else is there to do it: its supervisor tries again, until it is saved, or a daemon has taken it."""
+    small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
+    open_gate = gate_of(small)
+    small.start()
+    a = small.run('tiny')
+    assert small.line() == 'up'
+    supervisor = a.supervisor()
+    fill(small, 'disk')
+    a.hang_up()
+    assert small.leave() == 0
+    open_gate()
+    until(lambda: 'its exit record is in memory alone' in small.log(), 'it says that it waits')
+    assert alive(supervisor) and a.record()['EXIT_STATUS'] == '4'
+    if taken:
+        os.unlink(a.record_path)
+    else:
+        free(small, 'disk')
+    until(lambda: not alive(supervisor), 'it is gone')
+    assert os.path.exists(a.saved_path) == (not taken)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root has anything in /dev/shm')

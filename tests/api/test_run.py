@@ -185,7 +185,10 @@ def test_working_directory_that_does_not_answer(launcher, hanging, setting, reas
         [supervisor] = until(lambda: supervisors(launcher), 'its supervisor')
         until(lambda: children(supervisor), 'its process')
         assert a.supervisor() == supervisor, 'it answers'
+        a.notes = []
         a.say('STOP=cancelled\n')
+        a.say('HELLO=1\n')
+        a.note('STATE')         # so it has heard what came before
     let_go()
     assert a.end()['END_REASON'] == reason
 

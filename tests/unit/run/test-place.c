@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/attempt-dir.h"
+#include "launch/wire.h"
 
 #define KEY "01ARZ3NDEKTSV4RRFFQ69G5FAV.1"
 
@@ -287,6 +288,35 @@ static void test_somebody_was_first_in_memory(void **state) {
         }
 }
 
+/* Root in user mode has names of its own, which in /dev/shm would be the system's. */
+static void test_user_mode_has_nothing_in_shm(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+        f->settings.user_mode = true;
+        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+        assert_int_equal(lstat(f->settings.attempt_dir, &st), 0);
+        assert_true(S_ISDIR(st.st_mode));
+        assert_int_equal(lstat(f->settings.record_dir, &st), 0);
+        assert_true(S_ISDIR(st.st_mode));
+}
+
+/* What a daemon of another group had, the one of now can read. */
+static void test_the_daemon_has_another_group(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+        assert_int_equal(fchown(f->place.records_fd, 0, 12345), 0);
+        assert_int_equal(fchownat(f->place.records_fd, RECORDS_BIRTH, 0, 12345, 0), 0);
+        place_close(&f->place);
+        assert_int_equal(place_open(&f->place, &f->settings, &f->self), 0);
+        assert_int_equal(fstat(f->place.records_fd, &st), 0);
+        assert_int_equal(st.st_gid, f->self.gid);
+        assert_int_equal(fstatat(f->place.records_fd, RECORDS_BIRTH, &st, 0), 0);
+        assert_int_equal(st.st_gid, f->self.gid);
+}
+
 static void test_paths_that_are_no_directories(void **state) {
         Fixture *f = *state;
         _cleanup_close_ int root = open(f->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -318,6 +348,8 @@ int main(void) {
                 TEST(test_directories_of_others),
                 TEST(test_links_are_not_followed),
                 TEST(test_somebody_was_first_in_memory),
+                TEST(test_user_mode_has_nothing_in_shm),
+                TEST(test_the_daemon_has_another_group),
                 TEST(test_paths_that_are_no_directories),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
