@@ -30,7 +30,7 @@ static int name_is_final(const char *name) {
 }
 
 /* Copied and durable: 1, was so already: 0. What is not a record of that name is nobody's, and passed over. */
-static int record_save(const Launcher *l, const char *name) {
+static int save_one(const Launcher *l, const char *name) {
         _cleanup_exit_record_ ExitRecord record = {};
         _cleanup_free_ char *text = NULL;
         char key[PLACE_KEY_MAX];
@@ -45,12 +45,8 @@ static int record_save(const Launcher *l, const char *name) {
         if (r == -ENOENT || r == -EBADMSG || r == -EFBIG || r == -EINVAL)
                 return 0;
         if (r >= 0)
-                r = fd_write_file_at(l->place.saved_fd, name, text, len, 0640, true);
-        if (r < 0)
-                return r;
-        if (faccessat(l->place.records_fd, name, F_OK, 0) < 0 && errno == ENOENT)
-                (void) unlinkat(l->place.saved_fd, name, 0);    /* forgotten meanwhile: we did not have the lock */
-        return 1;
+                r = record_save(l->place.records_fd, l->place.saved_fd, name, text, len, true, true);
+        return r < 0 ? r : 1;
 }
 
 /* Those that found no room in memory are on disk, but nobody has waited for it. */
@@ -77,7 +73,7 @@ static bool records_save(Launcher *l) {
         bool running = false;
         int r = dir ? 0 : -errno;
         for (struct dirent *e; dir && (e = readdir(dir));) {
-                int final = name_is_final(e->d_name), k = final == 1 ? record_save(l, e->d_name) : 0;
+                int final = name_is_final(e->d_name), k = final == 1 ? save_one(l, e->d_name) : 0;
                 running = running || final == 0;
                 n += k > 0;
                 if (k < 0)

@@ -92,6 +92,18 @@ static int write_at_start(int fd, const char *data, size_t n) {
         return 0;
 }
 
+static bool is_gone(int dir_fd, const char *name) {
+        return faccessat(dir_fd, name, F_OK, 0) < 0 && errno == ENOENT;
+}
+
+int record_save(int records_fd, int saved_fd, const char *name, const char *text, size_t len, bool in_memory, bool sync) {
+        int r = fd_write_file_at(saved_fd, name, text, len, 0640, sync);
+        /* It is forgotten in memory first, and then there. */
+        if (r >= 0 && in_memory && is_gone(records_fd, name))
+                (void) unlinkat(saved_fd, name, 0);
+        return r;
+}
+
 /* Into the memory that it has had from the start. */
 static int finish_in_place(RecordFile *f) {
         int r = write_at_start(f->fd, f->text, f->text_len);
@@ -124,14 +136,10 @@ int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone) {
         r = f->renamed ? 0 : finish_in_place(f);
         if (r >= 0 && (!alone || f->saved))
                 return 0;
-        if (f->left && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
+        if (f->renamed && is_gone(f->dir_fd, f->final))
                 return 0;               /* a daemon has taken it meanwhile */
-        r = fd_write_file_at(f->saved_fd, f->final, f->text, f->record_len, 0640, alone);
+        r = record_save(f->dir_fd, f->saved_fd, f->final, f->text, f->record_len, f->renamed, alone);
         f->saved = r >= 0 && alone;
-        f->left = r < 0 && f->renamed;
-        /* A daemon may have come and had it forgotten meanwhile: in memory first, and then here. */
-        if (r >= 0 && f->renamed && faccessat(f->dir_fd, f->final, F_OK, 0) < 0 && errno == ENOENT)
-                (void) unlinkat(f->saved_fd, f->final, 0);
         return r;
 }
 

@@ -12,8 +12,7 @@ typedef struct RecordFile {
         char *text;             /* the encoded record while it is being written */
         size_t text_len, record_len;    /* with and without the blank lines at its end */
         bool renamed;           /* it is in memory, */
-        bool saved;             /* on disk, to stay; */
-        bool left;              /* not there yet, but in memory */
+        bool saved;             /* on disk, to stay */
 } RecordFile;
 
 #define RECORD_FILE_INIT ((RecordFile) { .dir_fd = -1, .saved_fd = -1, .fd = -1 })
@@ -35,9 +34,11 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
 /* Takes it back: no process was ever created. */
 void record_file_undo(RecordFile *f);
 /* Writes and renames; `alone`, when no daemon is there: saves it, that is, makes it durable on disk. What finds no room in memory goes to the disk in
- * any case. May be called again, after a failure and when there is no daemon any more. */
+ * any case. May be called again, after a failure (of saving, if it is in memory) and when there is no daemon any more. */
 int record_file_finish(RecordFile *f, const ExitRecord *record, bool alone);
 void record_file_close(RecordFile *f);
+/* A copy in saved_dir, durable if `sync`. Of a record that is in memory (`in_memory`), none is left when a daemon has it forgotten meanwhile. */
+int record_save(int records_fd, int saved_fd, const char *name, const char *text, size_t len, bool in_memory, bool sync);
 /* The finished record's file, for the next attempt; what `keep` had is closed, and remains where it is. To be followed by record_file_close. */
 void record_file_keep(RecordFile *f, RecordKeep *keep);
 

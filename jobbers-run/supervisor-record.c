@@ -60,12 +60,13 @@ void supervisor_write_record(Supervisor *s) {
                 if (r >= 0)
                         return;
                 LogTask context = supervisor_log(s);
-                if (!told && s->file.left)
+                bool in_memory = s->file.renamed;
+                if (!told && in_memory)
                         log_task(&context, LOG_WARNING, r, "its exit record is in memory alone: it cannot be saved on disk now, which is tried again");
                 else if (!told)
                         log_task(&context, LOG_ERR, r, "its exit record cannot be written, trying again each second");
                 /* A launcher without a daemon tries as well. And whoever has the lock keeps the next daemon from its hello. */
-                if (s->file.left && (supervisor_has_launcher() || (s->job->stay && s->job->stay->lock_fd >= 0)))
+                if (in_memory && (supervisor_has_launcher() || (s->job->stay && s->job->stay->lock_fd >= 0)))
                         return;
                 told = true;
                 struct pollfd p[2] = {

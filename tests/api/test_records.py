@@ -4,30 +4,36 @@ import subprocess
 
 import pytest
 
-from run_harness import FORGET, RUN, Listening, alive, until
+from run_harness import FORGET, RUN, Launcher, Listening, alive, until
 from test_run import fill, free, launcher, make, small      # noqa: F401  (fixtures)
 
 
-def gate_of(launcher):
-    """What lets a task go on that reads from @TMP@/gate."""
+def connected(launcher):
+    """As a service, with a daemon."""
+    service = Listening(launcher)
+    assert service.connect().verb == 0
+    return service
+
+
+def run_until(launcher, start, status=0):
+    """A task that runs until it is let go: what start() gave, the attempt, and what lets it go."""
+    launcher.define('held', f'echo up >@BOX@; read -r x <@TMP@/gate; exit {status}')
     gate = os.path.join(launcher.tmp, 'gate')
     os.mkfifo(gate)
     os.chmod(gate, 0o666)
+    service = start(launcher)
+    a = launcher.run('held')
+    assert launcher.line() == 'up'
 
     def let_go():
         with open(gate, 'w') as f:
             f.write('go\n')
-    return let_go
+    return service, a, let_go
 
 
 def test_a_record_of_a_moment_later_is_saved(launcher):
     """The connection to the launcher is the first that a dying daemon closes; END still finds its channel open."""
-    launcher.define('ok', 'echo up >@BOX@; read -r x <@TMP@/gate')
-    open_gate = gate_of(launcher)
-    service = Listening(launcher)
-    assert service.connect().verb == 0
-    a = launcher.run('ok')
-    assert launcher.line() == 'up'
+    service, a, open_gate = run_until(launcher, connected)
     launcher.sock.close()
     open_gate()
     assert a.end() is not None
@@ -42,8 +48,7 @@ def test_a_record_of_a_moment_later_is_saved(launcher):
 
 def test_a_launcher_saves_what_the_one_before_left(launcher):
     launcher.define('ok', 'exit 0')
-    service = Listening(launcher)
-    assert service.connect().verb == 0
+    service = connected(launcher)
     a = launcher.run('ok')
     a.end()
     service.process.kill()
@@ -60,12 +65,7 @@ def test_a_launcher_saves_what_the_one_before_left(launcher):
 
 def test_a_full_disk_holds_nobody_up(small):
     """What is in memory is saved by the launcher, when there is space; a supervisor of a launcher that lives does not wait for that."""
-    small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
-    open_gate = gate_of(small)
-    service = Listening(small)
-    assert service.connect().verb == 0
-    a = small.run('tiny')
-    assert small.line() == 'up'
+    service, a, open_gate = run_until(small, connected, 4)
     supervisor = a.supervisor()
     fill(small, 'disk')
     a.hang_up()
@@ -85,11 +85,7 @@ def test_a_full_disk_holds_nobody_up(small):
 @pytest.mark.parametrize('taken', [False, True])
 def test_a_full_disk_without_a_launcher(small, taken):
     """Nobody else is there to do it: its supervisor tries again, until it is saved, or a daemon has taken it."""
-    small.define('tiny', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 4')
-    open_gate = gate_of(small)
-    small.start()
-    a = small.run('tiny')
-    assert small.line() == 'up'
+    _, a, open_gate = run_until(small, Launcher.start, 4)
     supervisor = a.supervisor()
     fill(small, 'disk')
     a.hang_up()

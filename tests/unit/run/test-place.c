@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "jobbers-run/attempt-dir.h"
 #include "launch/wire.h"
+#include "in-memory.h"
 
 #define KEY "01ARZ3NDEKTSV4RRFFQ69G5FAV.1"
 
@@ -54,15 +55,7 @@ static int teardown(void **state) {
         _cleanup_close_ int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
         place_close(&f->place);
         (void) !chdir("/");
-        char target[256] = "";
-        _cleanup_close_ int shm = open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        char *const in_memory[] = { f->settings.attempt_dir, f->settings.record_dir };
-        for (size_t i = 0; i < ARRAY_SIZE(in_memory); i++) {
-                ssize_t n = readlink(in_memory[i], target, sizeof target - 1);
-                target[MAX(n, 0)] = '\0';
-                if (n > 0)
-                        (void) fd_remove_tree_at(shm, strrchr(target, '/') + 1);
-        }
+        in_memory_remove(&f->settings);
         (void) fd_remove_tree_at(tmp, f->root + strlen("/tmp/"));
         free(f->settings.state_dir);
         free(f->settings.run_dir);
