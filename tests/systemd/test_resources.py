@@ -285,12 +285,12 @@ def test_output_is_in_the_journal(machine):
 def test_every_line_is_its_own_attempts(machine):
     """Many in a row, by few supervisors that go from scope to scope: no line counts as one of the attempt before, nor as the supervisor's. What speaks
     when the main process has gone is of its scope as well."""
-    machine.define("ownline", """
+    machine.define("mine", """
         if [ $(( $RANDOM % 4 )) = 0 ]; then (trap '' TERM; while kill -0 $PPID; do sleep 0.02; done; sleep 0.1; echo after $JOBBERS_TASK_ID) 2>/dev/null & fi
         echo "{\\"pid\\": $$, \\"parent\\": $PPID}" >$JOBBERS_RESULT
         echo mine $JOBBERS_TASK_ID""", MaxConcurrent=0)
-    records = [machine.final(task) for task in machine.submit_many("ownline", 80)]
-    lines = [json.loads(line) for line in machine.sh("journalctl -q -b -o json SYSLOG_IDENTIFIER=ownline").splitlines()]
+    records = [machine.final(task) for task in machine.submit_many("mine", 80)]
+    lines = [json.loads(line) for line in machine.sh("journalctl -q -b -o json SYSLOG_IDENTIFIER=mine").splitlines()]
     assert [r["status"] for r in records] == ["completed"] * 80
     assert {(line["MESSAGE"].split()[-1], line["_SYSTEMD_UNIT"]) for line in lines} == {(r["id"], r["scope"]) for r in records}
     by_main = [line for line in lines if line["MESSAGE"].startswith("mine")]
