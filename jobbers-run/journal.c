@@ -4,6 +4,7 @@
  * bytes of a socket its reader has not taken yet. */
 #include "jobbers-run/journal.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,7 @@
 #define LOOK_LAST (10 * USEC_PER_MSEC)
 
 int journal_stream_open(const char *identifier, const char *unit) {
+        /* The task expects writes to wait; but we do not wait for a journald that accepts nobody. */
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
@@ -32,28 +34,9 @@ int journal_stream_open(const char *identifier, const char *unit) {
         if (!head)
                 return -ENOMEM;
         r = fd_write_all(fd, head, strlen(head));
+        if (r >= 0 && fcntl(fd, F_SETFL, 0) < 0)
+                r = -errno;
         return r < 0 ? r : TAKE_FD(fd);
-}
-
-ssize_t journal_stream_send(int fd, const void *data, size_t n, const struct ucred *as) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof *as)];
-        } control = {};
-        struct iovec iov = { (void *) data, n };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-        ssize_t k;
-
-        if (as) {
-                control.header = (struct cmsghdr) { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS, .cmsg_len = CMSG_LEN(sizeof *as) };
-                memcpy(CMSG_DATA(&control.header), as, sizeof *as);
-                m.msg_control = &control;
-                m.msg_controllen = sizeof control.space;
-        }
-        do
-                k = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-        while (k < 0 && errno == EINTR);
-        return k < 0 ? -errno : k;
 }
 
 /* Nothing tells when a reader has read; so look, at growing intervals. */
@@ -70,16 +53,15 @@ static int taken_wait(int fd, usec_t until) {
         }
 }
 
-int journal_stream_settle(int fd, const struct ucred *as, usec_t patience) {
+int journal_stream_settle(int fd, usec_t patience) {
         usec_t until = clock_boot() + patience;
         /* journald leaves out empty lines. Twice: that the second was read proves that the line which the first has ended is written. */
         for (unsigned said = 0; said < 2;) {
-                int r = (int) journal_stream_send(fd, "\n", 1, as);
-                if (r >= 0)
+                if (send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
                         said++;
-                else if (r != -EAGAIN)          /* which means that there will be room soon */
-                        return r;
-                r = taken_wait(fd, until);
+                else if (errno != EAGAIN)       /* which means that there will be room soon */
+                        return -errno;
+                int r = taken_wait(fd, until);
                 if (r < 0)
                         return r;
         }

@@ -9,9 +9,7 @@ void output_file_add(Output *o, const char *data, size_t n);
 
 /* output-journal.c. How many bytes are done with; the others are the rest, and have to be there until journald has room. */
 size_t output_journal_add(Output *o, const char *data, size_t n);
-/* Waits for that. False: there is no rest, or no more patience. */
-bool output_journal_wait(Output *o);
-/* Nothing more is there for the moment: ends an unfinished line, and returns when journald has read all. */
-void output_journal_settle(Output *o);
-/* The attempt is over: what journald has not taken in is lost. */
-void output_journal_drop(Output *o);
+/* Waits for that, at most until then (boot). False: there is no rest, or journald has no room. */
+bool output_journal_wait(Output *o, usec_t until);
+/* The attempt is over: returns when journald has read what was said. What it does not take in until then is lost. */
+void output_journal_finish(Output *o, usec_t until);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "jobbers-run/journal.h"
 
 #define CHUNK (64 * 1024)
 #define JOURNAL_PATIENCE (5 * USEC_PER_SEC)     /* a journald that takes nothing in for so long holds up no task any longer */
@@ -21,8 +22,15 @@ int output_open(Output *o, const Job *job) {
         *o = OUTPUT_INIT;
         o->job = job;
         o->kind = job->output;
-        o->patience = JOURNAL_PATIENCE;
         o->cap = MAX(job->settings->max_log, (uint64_t) 4096);
+        if (o->kind == OUTPUT_JOURNAL_STREAM) {
+                char unit[ULID_STR_MAX + 48], task[ULID_STR_MAX];
+                snprintf(unit, sizeof unit, "jobbers-task-%s-%u.scope", ulid_format(&job->task_id, task), job->attempt);
+                o->task_fd = journal_stream_open(job->definition->name, unit);
+                if (o->task_fd >= 0)
+                        return 0;
+                o->kind = OUTPUT_JOURNAL_RELAY;         /* journald may be restarting: its datagram socket stays */
+        }
         /* Root's terminal can be read by whoever has it, and kept beyond the end: it is not for other users. */
         if (o->kind == OUTPUT_DESCRIPTOR && (!job->place->privileged || job->user->uid == 0)) {
                 o->task_fd = fcntl(job->output_fd, F_DUPFD_CLOEXEC, 3);
@@ -41,15 +49,14 @@ int output_open(Output *o, const Job *job) {
         return fcntl(o->read_fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-void output_started(Output *o, pid_t main_pid) {
-        o->main_pid = main_pid;
+void output_started(Output *o) {
         if (o->kind == OUTPUT_DESCRIPTOR && o->read_fd < 0)
                 o->task_fd = fd_close(o->task_fd);
 }
 
 void output_main_ended(Output *o) {
-        o->main_pid = 0;
-        o->task_fd = fd_close(o->task_fd);
+        if (o->kind != OUTPUT_JOURNAL_STREAM)
+                o->task_fd = fd_close(o->task_fd);
 }
 
 /* Whether the descriptor takes more now: who does not read on holds up the task, and not us. */
@@ -95,24 +102,12 @@ int output_pump(Output *o) {
         return pump(o, 0) > 0;
 }
 
-bool output_needs_main(Output *o) {
-        if (o->kind != OUTPUT_JOURNAL_STREAM)
-                return false;
-        if (!o->said)
-                (void) output_pump(o);
-        return o->said && !o->in_our_name;
-}
-
-void output_settle(Output *o) {
-        size_t total = 0;
-        for (ssize_t n; total < FINISH_MAX && ((n = pump(o, -1)) > 0 || output_journal_wait(o));)
-                total += (size_t) n;
-        output_journal_settle(o);
-}
-
 void output_finish(Output *o) {
-        output_settle(o);
-        output_journal_drop(o);
+        usec_t until = clock_boot() + JOURNAL_PATIENCE;
+        size_t total = 0;
+        for (ssize_t n; total < FINISH_MAX && ((n = pump(o, -1)) > 0 || output_journal_wait(o, until));)
+                total += (size_t) n;
+        output_journal_finish(o, until);
         if (o->dropped > 0)
                 log_task(&(LogTask) { .id = &o->job->task_id, .attempt = o->job->attempt }, LOG_WARNING, 0, "%llu bytes of its output could not be kept",
                          (unsigned long long) o->dropped);

@@ -121,18 +121,10 @@ static bool scope_is_stopped(const Supervisor *s, int wait_ms) {
         return s->term_fd >= 0 && poll(&p, 1, wait_ms) > 0;
 }
 
-/* journald asks the kernel whose a line is when it reads it. */
-static void main_hear_out(Supervisor *s) {
-        siginfo_t end = {};
-        if (output_needs_main(&s->output) && waitid(P_PID, (id_t) s->box.main_pid, &end, WEXITED | WNOHANG | WNOWAIT) >= 0 && end.si_pid != 0)
-                output_settle(&s->output);
-}
-
 static void reap(Supervisor *s) {
         struct rusage usage;
         int status;
         pid_t pid;
-        main_hear_out(s);
         while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
                 count_usage(s, &usage);
                 if (s->box.driver->reaped(&s->box, pid))
@@ -355,7 +347,7 @@ bool supervisor_run(const Job *job) {
         s.uplink.listen_fd = -1;
         fd_close(s.term_fd);
         /* journald remembers for a second which unit a process is in: lines of the next attempt would count as this one's. */
-        bool spoke = s.box.scope && (s.output.in_our_name || s.complained);
+        bool spoke = s.box.scope && (s.output.said || s.complained);
         bool stays = job->stay && !spoke && s.no_children && s.dir.clean && s.file.renamed && !s.uplink.adopted && stay(&s);
         if (!stays || job->stay->rest)
                 supervisor_write_record(&s);    /* for whom, if the daemon has gone meanwhile? */

@@ -30,7 +30,6 @@ static pid_t journald;
 static Settings settings = { .max_log = 8192 };
 static Definition definition = { .name = (char *) "thing" };
 static Place place;
-static RunUser user = { .uid = 4321, .gid = 8765 };
 static Job job;
 
 static int listen_on(const char *path, int type) {
@@ -42,20 +41,7 @@ static int listen_on(const char *path, int type) {
         return fd;
 }
 
-/* What came, and who is said to have sent it. */
-static ssize_t hear(int fd, char *buf, size_t max, struct ucred *ret_who) {
-        char control[CMSG_SPACE(sizeof *ret_who)];
-        struct iovec iov = { buf, max };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
-        ssize_t k = recvmsg(fd, &m, MSG_DONTWAIT);
-        struct cmsghdr *c = k > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-        *ret_who = (struct ucred) {};
-        if (c && c->cmsg_type == SCM_CREDENTIALS)
-                memcpy(ret_who, CMSG_DATA(c), sizeof *ret_who);
-        return k;
-}
-
-/* Writes down all that it is sent, and before what came through a stream from whom it is. */
+/* Writes down all that it is sent. */
 static _Noreturn void journald_main(int streams, int messages) {
         struct pollfd p[16] = { { .fd = streams, .events = POLLIN }, { .fd = messages, .events = POLLIN } };
         nfds_t n = 2;
@@ -65,19 +51,14 @@ static _Noreturn void journald_main(int streams, int messages) {
         while (poll(p, n, -1) > 0) {
                 char buf[65536];
                 ssize_t k;
-                if (p[0].revents && n < 16) {
-                        int on = 1;
-                        p[n] = (struct pollfd) { .fd = accept4(streams, NULL, NULL, SOCK_CLOEXEC), .events = POLLIN };
-                        (void) setsockopt(p[n++].fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-                }
+                if (p[0].revents && n < 16)
+                        p[n++] = (struct pollfd) { .fd = accept4(streams, NULL, NULL, SOCK_CLOEXEC), .events = POLLIN };
                 if (p[1].revents && (k = recv(messages, buf, sizeof buf, 0)) > 0 && write(message_file, buf, (size_t) k) != k)
                         _exit(1);
                 for (nfds_t i = 2; i < n; i++)
                         if (p[i].fd >= 0 && p[i].revents) {
-                                struct ucred who;
-                                k = hear(p[i].fd, buf, sizeof buf, &who);
-                                if (k > 0 && (dprintf(stream_file, "[%d %d %d]", (int) who.pid, (int) who.uid, (int) who.gid) < 0 ||
-                                              write(stream_file, buf, (size_t) k) != k))
+                                k = recv(p[i].fd, buf, sizeof buf, MSG_DONTWAIT);
+                                if (k > 0 && write(stream_file, buf, (size_t) k) != k)
                                         _exit(1);
                                 if (k == 0)
                                         p[i].fd = fd_close(p[i].fd);
@@ -109,7 +90,7 @@ static char *written(const char *path) {
 }
 
 static int setup(void **state) {
-        job = (Job) { .settings = &settings, .place = &place, .definition = &definition, .user = &user, .attempt = 2, .queue = "mail" };
+        job = (Job) { .settings = &settings, .place = &place, .definition = &definition, .attempt = 2, .queue = "mail" };
         assert_int_equal(ulid_parse("01ARZ3NDEKTSV4RRFFQ69G5FAV", &job.task_id), 0);
         journald_begin();
         return 0;
@@ -120,108 +101,18 @@ static int teardown(void **state) {
         return 0;
 }
 
-/* They stand wherever a chunk begins. */
-static void without_senders(char *text) {
-        char *to = text;
-        for (const char *s = text; *s; s++)
-                if (*s != '[')
-                        *to++ = *s;
-                else
-                        s = strchr(s, ']');
-        *to = '\0';
-}
-
-static void begin(Output *o) {
-        job.output = OUTPUT_JOURNAL_STREAM;
-        assert_int_equal(output_open(o, &job), 0);
-        assert_int_equal(o->kind, OUTPUT_JOURNAL_STREAM);
-}
-
-/* A main process that has said that, and has ended. */
-static pid_t main_says(Output *o, const char *text) {
-        siginfo_t end;
-        pid_t pid = fork();
-        if (pid == 0)
-                _exit(write(o->task_fd, text, strlen(text)) == (ssize_t) strlen(text) ? 0 : 1);
-        output_started(o, pid);
-        assert_int_equal(waitid(P_PID, (id_t) pid, &end, WEXITED | WNOWAIT), 0);
-        assert_int_equal(end.si_status, 0);
-        return pid;
-}
-
-static void main_reap(Output *o, pid_t pid) {
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-        output_main_ended(o);
-}
-
-/* All is read before the main process is reaped: nobody waits here. */
+/* All is read when the output is finished: nobody waits here. */
 static void test_stream(void **state) {
         Output o;
-        char wanted[64];
-        begin(&o);
-        pid_t pid = main_says(&o, "one\ntwo");
-        assert_true(output_needs_main(&o));
-        output_settle(&o);
+        job.output = OUTPUT_JOURNAL_STREAM;
+        assert_int_equal(output_open(&o, &job), 0);
+        assert_int_equal(o.kind, OUTPUT_JOURNAL_STREAM);
+        assert_int_equal(write(o.task_fd, "one\ntwo", 7), 7);
+        output_started(&o);
+        output_finish(&o);
         _cleanup_free_ char *text = written("/run/stream");
         assert_non_null(strstr(text, "thing\njobbers-task-01ARZ3NDEKTSV4RRFFQ69G5FAV-2.scope\n6\n0\n0\n0\n0\n"));
-        snprintf(wanted, sizeof wanted, "[%d 4321 8765]one\ntwo", (int) pid);
-        assert_non_null(strstr(text, wanted));
-        without_senders(text);
         assert_non_null(strstr(text, "one\ntwo\n"));
-        assert_false(output_needs_main(&o));
-        main_reap(&o, pid);
-        output_finish(&o);
-        assert_int_equal(o.dropped, 0);
-        assert_false(o.in_our_name);
-}
-
-/* What says nothing costs journald nothing. */
-static void test_silence(void **state) {
-        Output o;
-        struct stat st;
-        begin(&o);
-        pid_t pid = main_says(&o, "");
-        assert_false(output_needs_main(&o));
-        main_reap(&o, pid);
-        output_finish(&o);
-        assert_false(o.in_our_name);
-        assert_int_equal(journal_messages_settle(20 * USEC_PER_SEC), 0);        /* journald has seen all there is to see */
-        assert_int_equal(stat("/run/stream", &st), 0);
-        assert_int_equal(st.st_size, 0);
-}
-
-/* Main is gone; what it left behind goes on. */
-static void test_stream_after_main(void **state) {
-        Output o;
-        char wanted[64];
-        begin(&o);
-        _cleanup_close_ int left = fcntl(o.task_fd, F_DUPFD_CLOEXEC, 3);
-        pid_t pid = main_says(&o, "main\n");
-        assert_true(output_needs_main(&o));
-        output_settle(&o);
-        main_reap(&o, pid);
-        assert_false(o.in_our_name);
-        assert_int_equal(write(left, "left\n", 5), 5);
-        assert_int_equal(output_pump(&o), 1);
-        assert_false(output_needs_main(&o));
-        output_finish(&o);
-        assert_true(o.in_our_name);
-        _cleanup_free_ char *text = written("/run/stream");
-        snprintf(wanted, sizeof wanted, "[%d %d %d]left\n", (int) getpid(), (int) getuid(), (int) getgid());
-        assert_non_null(strstr(text, wanted));
-}
-
-/* Its number means nobody any more. */
-static void test_stream_for_nobody(void **state) {
-        Output o;
-        begin(&o);
-        pid_t pid = main_says(&o, "too late\n");
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-        output_finish(&o);
-        assert_true(o.in_our_name);
-        _cleanup_free_ char *text = written("/run/stream");
-        without_senders(text);
-        assert_non_null(strstr(text, "\ntoo late\n"));
 }
 
 static void test_relay(void **state) {
@@ -238,7 +129,7 @@ static void test_relay(void **state) {
                 while (output_pump(&o))
                         ;
         }
-        output_started(&o, 0);
+        output_started(&o);
         output_finish(&o);
         _cleanup_free_ char *text = written("/run/messages");
         assert_non_null(strstr(text, "MESSAGE=one\n"));
@@ -258,56 +149,37 @@ static void test_relay(void **state) {
 /* journald is being restarted: its stream refuses, its datagram socket is kept by PID 1. */
 static void test_stream_falls_back(void **state) {
         Output o;
+        job.output = OUTPUT_JOURNAL_STREAM;
         assert_int_equal(unlink(DIR "/stdout"), 0);
-        begin(&o);
-        pid_t pid = main_says(&o, "all the same\n");
-        assert_false(output_needs_main(&o));
+        assert_int_equal(output_open(&o, &job), 0);
         assert_int_equal(o.kind, OUTPUT_JOURNAL_RELAY);
-        main_reap(&o, pid);
+        assert_int_equal(write(o.task_fd, "all the same\n", 13), 13);
+        output_started(&o);
         output_finish(&o);
-        assert_true(o.in_our_name);
         _cleanup_free_ char *text = written("/run/messages");
         assert_non_null(strstr(text, "MESSAGE=all the same\n"));
-}
-
-/* One that had a stream is gone, and so is what it had not read. */
-static void test_stream_breaks(void **state) {
-        Output o;
-        begin(&o);
-        assert_int_equal(write(o.task_fd, "one\n", 4), 4);
-        output_started(&o, getpid());
-        output_settle(&o);
-        journald_end();
-        journald_begin();
-        assert_int_equal(write(o.task_fd, "two\n", 4), 4);
-        assert_int_equal(output_pump(&o), 1);
-        assert_int_equal(o.kind, OUTPUT_JOURNAL_RELAY);
-        output_finish(&o);
-        assert_int_equal(o.dropped, 0);
-        _cleanup_free_ char *text = written("/run/messages");
-        assert_non_null(strstr(text, "MESSAGE=two\n"));
 }
 
 static void test_journald_that_hangs(void **state) {
         _cleanup_close_ int fd = journal_stream_open("thing", "x.scope");
         assert_true(fd >= 0);
-        assert_int_equal(journal_stream_settle(fd, NULL, 20 * USEC_PER_SEC), 0);
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_SEC), 0);
         assert_int_equal(journal_messages_settle(20 * USEC_PER_SEC), 0);
         assert_int_equal(kill(journald, SIGSTOP), 0);
         assert_int_equal(waitpid(journald, NULL, WUNTRACED), journald);
-        assert_int_equal(journal_stream_settle(fd, NULL, 20 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_MSEC), -ETIMEDOUT);
         assert_int_equal(journal_messages_settle(20 * USEC_PER_MSEC), -ETIMEDOUT);
         /* Also when nothing more fits. */
         static const char block[65536];
         while (send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
                 ;
-        assert_int_equal(journal_stream_settle(fd, NULL, 20 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(journal_stream_settle(fd, 20 * USEC_PER_MSEC), -ETIMEDOUT);
         for (int i = 0; i < 600; i++)                   /* more than net.unix.max_dgram_qlen */
                 (void) journal_messages_settle(0);
         assert_int_equal(journal_messages_settle(20 * USEC_PER_MSEC), -ETIMEDOUT);
         assert_int_equal(kill(journald, SIGKILL), 0);
         assert_int_equal(waitpid(journald, NULL, 0), journald);
-        assert_true(journal_stream_settle(fd, NULL, 20 * USEC_PER_MSEC) < 0);
+        assert_true(journal_stream_settle(fd, 20 * USEC_PER_MSEC) < 0);
         assert_true(journal_messages_settle(20 * USEC_PER_MSEC) < 0);
         assert_true(journal_stream_open("thing", "x.scope") < 0);
         journald_begin();
@@ -327,11 +199,11 @@ static void test_stream_that_is_not_accepted(void **state) {
                 n++;
         assert_true(n > 0 && n < 64);
         assert_int_equal(fds[n], -EAGAIN);
-        begin(&o);
-        assert_int_equal(write(o.task_fd, "all the same\n", 13), 13);
-        assert_int_equal(output_pump(&o), 1);
+        assert_int_equal(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+        job.output = OUTPUT_JOURNAL_STREAM;
+        assert_int_equal(output_open(&o, &job), 0);
         assert_int_equal(o.kind, OUTPUT_JOURNAL_RELAY);
-        output_started(&o, 0);
+        output_started(&o);
         output_finish(&o);
         while (n > 0)
                 close(fds[--n]);
@@ -359,9 +231,9 @@ static unsigned write_until_full(Output *o, unsigned from) {
 }
 
 /* A journald that does not read holds up the task, at its pipe, and not us; nothing is lost when it reads again. */
-static void waits(OutputKind kind, const char *file, const char *before) {
+static void test_relay_waits(void **state) {
         Output o;
-        job.output = kind;
+        job.output = OUTPUT_JOURNAL_RELAY;
         assert_int_equal(output_open(&o, &job), 0);
         assert_int_equal(fcntl(o.task_fd, F_SETFL, O_NONBLOCK), 0);
         assert_int_equal(watched(&o, POLLIN, 0), 0);
@@ -374,30 +246,21 @@ static void waits(OutputKind kind, const char *file, const char *before) {
         assert_int_equal(watched(&o, POLLOUT, 20000), 1);
         for (int i = 0; i < 100 && output_pump(&o); i++)
                 ;
-        output_started(&o, 0);
+        output_started(&o);
         output_finish(&o);
         assert_int_equal(o.dropped, 0);
 
         _cleanup_free_ char *text = NULL;
         size_t len;
         char line[64];
-        assert_int_equal(fd_read_file_at(AT_FDCWD, file, 16 << 20, &text, &len), 0);
-        without_senders(text);
+        assert_int_equal(fd_read_file_at(AT_FDCWD, "/run/messages", 16 << 20, &text, &len), 0);
         const char *at = text;
         for (unsigned i = 0; i < n; i++) {
-                snprintf(line, sizeof line, "%sline %u.\n", before, i);
+                snprintf(line, sizeof line, "MESSAGE=line %u.\n", i);
                 at = strstr(at, line);
                 if (!at)
                         fail_msg("of %u lines, number %u is missing", n, i);
         }
-}
-
-static void test_relay_waits(void **state) {
-        waits(OUTPUT_JOURNAL_RELAY, "/run/messages", "MESSAGE=");
-}
-
-static void test_stream_waits(void **state) {
-        waits(OUTPUT_JOURNAL_STREAM, "/run/stream", "");
 }
 
 /* A relay whose journald has stopped reading, and whose task would have to wait. */
@@ -418,7 +281,7 @@ static void test_relay_finds_another_journald(void **state) {
         journald_begin();
         while (output_poll(&o).events == POLLOUT)
                 (void) output_pump(&o);
-        output_started(&o, 0);
+        output_started(&o);
         output_finish(&o);
         assert_int_equal(o.dropped, 0);
         _cleanup_free_ char *text = written("/run/messages");
@@ -430,7 +293,7 @@ static void test_relay_gives_up(void **state) {
         Output o;
         relay_stuck(&o);
         usec_t begin = clock_boot();
-        output_started(&o, 0);
+        output_started(&o);
         output_finish(&o);
         usec_t took = clock_boot() - begin;
         assert_true(took >= 5 * USEC_PER_SEC && took < 8 * USEC_PER_SEC);
@@ -445,8 +308,7 @@ int main(void) {
         log_set_level(LOG_CRIT);
         place = PLACE_INIT;
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        const struct CMUnitTest tests[] = { T(test_stream), T(test_silence), T(test_stream_after_main), T(test_stream_for_nobody), T(test_stream_breaks),
-                                             T(test_stream_waits), T(test_relay), T(test_stream_falls_back), T(test_journald_that_hangs),
+        const struct CMUnitTest tests[] = { T(test_stream), T(test_relay), T(test_stream_falls_back), T(test_journald_that_hangs),
                                              T(test_relay_waits), T(test_relay_finds_another_journald), T(test_relay_gives_up),
                                              T(test_stream_that_is_not_accepted) };
         return cmocka_run_group_tests(tests, NULL, NULL);
