@@ -13,8 +13,8 @@ struct Stay;
 
 typedef enum OutputKind {
         OUTPUT_FILE,            /* log_dir/ID.log, capped */
-        OUTPUT_JOURNAL_STREAM,  /* the task writes to journald itself: in a scope, whose name marks the lines, and as root, whose word on that counts */
-        OUTPUT_JOURNAL_RELAY,   /* lines are read here and sent with the task's fields */
+        OUTPUT_JOURNAL_STREAM,  /* sent as the task's own: in a scope, whose name marks the lines, and as root, whose word on that counts */
+        OUTPUT_JOURNAL_RELAY,   /* sent as ours, with the task's fields */
         OUTPUT_DESCRIPTOR,      /* terminal mode: to one of our own descriptors, which the task itself gets only where it is of our user */
 } OutputKind;
 

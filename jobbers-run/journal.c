@@ -1,10 +1,9 @@
 /* journal.c: what libsystemd does not offer. Its stream cannot say whose output it carries, so that a line of a process which ended at once
- * would belong to nobody; and journald reads when it comes to it, while the log of a task has to be complete once the task is final.
- * `journalctl --sync` would be an answer for that and forces the whole journal to disk, each time. The kernel knows it for nothing: how many
- * bytes of a socket its reader has not taken yet. */
+ * would belong to nobody, and it waits for room; and journald reads when it comes to it, while the log of a task has to be complete once the
+ * task is final. `journalctl --sync` would be an answer for that and forces the whole journal to disk, each time. The kernel knows it for
+ * nothing: how many bytes of a socket its reader has not taken yet. */
 #include "jobbers-run/journal.h"
 
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -21,7 +20,6 @@
 #define LOOK_LAST (10 * USEC_PER_MSEC)
 
 int journal_stream_open(const char *identifier, const char *unit) {
-        /* The task expects writes to wait; but we do not wait for a journald that accepts nobody. */
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
@@ -34,9 +32,27 @@ int journal_stream_open(const char *identifier, const char *unit) {
         if (!head)
                 return -ENOMEM;
         r = fd_write_all(fd, head, strlen(head));
-        if (r >= 0 && fcntl(fd, F_SETFL, 0) < 0)
-                r = -errno;
         return r < 0 ? r : TAKE_FD(fd);
+}
+
+ssize_t journal_stream_send(int fd, const struct iovec *parts, size_t n, const struct ucred *as) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof *as)];
+        } control = {};
+        struct msghdr m = { .msg_iov = (struct iovec *) parts, .msg_iovlen = n };
+        ssize_t k;
+
+        if (as) {
+                control.header = (struct cmsghdr) { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS, .cmsg_len = CMSG_LEN(sizeof *as) };
+                memcpy(CMSG_DATA(&control.header), as, sizeof *as);
+                m.msg_control = &control;
+                m.msg_controllen = sizeof control.space;
+        }
+        do
+                k = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (k < 0 && errno == EINTR);
+        return k < 0 ? -errno : k;
 }
 
 /* Nothing tells when a reader has read; so look, at growing intervals. */
@@ -53,15 +69,17 @@ static int taken_wait(int fd, usec_t until) {
         }
 }
 
-int journal_stream_settle(int fd, usec_t patience) {
+int journal_stream_settle(int fd, const struct ucred *as, usec_t patience) {
         usec_t until = clock_boot() + patience;
         /* journald leaves out empty lines. Twice: that the second was read proves that the line which the first has ended is written. */
+        const struct iovec empty_line = { (char *) "\n", 1 };
         for (unsigned said = 0; said < 2;) {
-                if (send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                int r = (int) journal_stream_send(fd, &empty_line, 1, as);
+                if (r >= 0)
                         said++;
-                else if (errno != EAGAIN)       /* which means that there will be room soon */
-                        return -errno;
-                int r = taken_wait(fd, until);
+                else if (r != -EAGAIN)          /* which means that there will be room soon */
+                        return r;
+                r = taken_wait(fd, until);
                 if (r < 0)
                         return r;
         }

@@ -12,8 +12,6 @@
 #include "base/str.h"
 #include "model/log-mark.h"
 
-#define CHUNK (64 * 1024)
-
 /* The directory is the daemon's: with its rights, so that nothing it puts there leads anywhere it could not go itself. */
 static int open_as_daemon(const Place *p, const char *name, int flags) {
         bool change = p->privileged && p->daemon.uid != p->own_uid;
@@ -74,7 +72,7 @@ static int file_open(Output *o) {
 
 /* Keeps the newest half, from the next whole line on, in a new file which replaces the old one: whoever reads that goes on undisturbed. */
 static int file_cut(Output *o) {
-        _cleanup_free_ char *buf = malloc(CHUNK);
+        _cleanup_free_ char *buf = malloc(OUTPUT_CHUNK);
         char new_name[sizeof o->file + 4], mark[LOG_MARK_MAX];
         uint64_t mark_len;
         int r;
@@ -84,7 +82,7 @@ static int file_cut(Output *o) {
         uint64_t cut = log_mark_read(o->file_fd, &mark_len);
         uint64_t from = o->size - MIN(o->cap / 2, o->size);
         from = MAX(from, mark_len);
-        ssize_t n = pread(o->file_fd, buf, CHUNK, (off_t) from);
+        ssize_t n = pread(o->file_fd, buf, OUTPUT_CHUNK, (off_t) from);
         if (n > 0) {
                 char *end = memchr(buf, '\n', (size_t) n);
                 if (end && from + (uint64_t) (end + 1 - buf) < o->size)
@@ -99,7 +97,7 @@ static int file_cut(Output *o) {
         size_t k = log_mark_format(mark, cut);
         r = fd_write_all(to, mark, k);
         uint64_t size = k;
-        for (uint64_t at = from; r >= 0 && (n = pread(o->file_fd, buf, CHUNK, (off_t) at)) > 0; at += (uint64_t) n) {
+        for (uint64_t at = from; r >= 0 && (n = pread(o->file_fd, buf, OUTPUT_CHUNK, (off_t) at)) > 0; at += (uint64_t) n) {
                 r = fd_write_all(to, buf, (size_t) n);
                 size += (uint64_t) n;
         }

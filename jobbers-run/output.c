@@ -11,9 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "jobbers-run/journal.h"
 
-#define CHUNK (64 * 1024)
 #define JOURNAL_PATIENCE (5 * USEC_PER_SEC)     /* a journald that takes nothing in for so long holds up no task any longer */
 #define FINISH_MAX (1024 * 1024)        /* a pipe holds less; more comes only from somebody outside who holds its other end */
 
@@ -23,14 +21,6 @@ int output_open(Output *o, const Job *job) {
         o->job = job;
         o->kind = job->output;
         o->cap = MAX(job->settings->max_log, (uint64_t) 4096);
-        if (o->kind == OUTPUT_JOURNAL_STREAM) {
-                char unit[ULID_STR_MAX + 48], task[ULID_STR_MAX];
-                snprintf(unit, sizeof unit, "jobbers-task-%s-%u.scope", ulid_format(&job->task_id, task), job->attempt);
-                o->task_fd = journal_stream_open(job->definition->name, unit);
-                if (o->task_fd >= 0)
-                        return 0;
-                o->kind = OUTPUT_JOURNAL_RELAY;         /* journald may be restarting: its datagram socket stays */
-        }
         /* Root's terminal can be read by whoever has it, and kept beyond the end: it is not for other users. */
         if (o->kind == OUTPUT_DESCRIPTOR && (!job->place->privileged || job->user->uid == 0)) {
                 o->task_fd = fcntl(job->output_fd, F_DUPFD_CLOEXEC, 3);
@@ -49,13 +39,9 @@ int output_open(Output *o, const Job *job) {
         return fcntl(o->read_fd, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-void output_started(Output *o) {
+void output_started(Output *o, pid_t main_pid) {
+        o->main_pid = main_pid;
         if (o->kind == OUTPUT_DESCRIPTOR && o->read_fd < 0)
-                o->task_fd = fd_close(o->task_fd);
-}
-
-void output_main_ended(Output *o) {
-        if (o->kind != OUTPUT_JOURNAL_STREAM)
                 o->task_fd = fd_close(o->task_fd);
 }
 
@@ -67,7 +53,7 @@ static bool descriptor_waits(Output *o, int timeout_ms) {
 }
 
 static ssize_t pump(Output *o, int timeout_ms) {
-        static char buf[CHUNK]; /* one supervisor, one task */
+        static char buf[OUTPUT_CHUNK];  /* one supervisor, one task */
         bool passed_on = o->kind == OUTPUT_DESCRIPTOR;
         ssize_t n;
         if (o->rest_len > 0)
@@ -100,6 +86,20 @@ struct pollfd output_poll(const Output *o) {
 
 int output_pump(Output *o) {
         return pump(o, 0) > 0;
+}
+
+void output_main_ends(Output *o) {
+        size_t total = 0;
+        o->task_fd = fd_close(o->task_fd);
+        while (o->kind == OUTPUT_JOURNAL_STREAM && total < FINISH_MAX) {
+                ssize_t n = pump(o, 0);
+                if (n <= 0)
+                        break;
+                total += (size_t) n;
+        }
+        if (o->kind == OUTPUT_JOURNAL_STREAM)
+                (void) output_journal_end_line(o);
+        o->main_pid = 0;
 }
 
 void output_finish(Output *o) {

@@ -196,7 +196,7 @@ int supervisor_start(Supervisor *s, char **ret_sentence) {
                 }
                 free(TAKE_PTR(*ret_sentence));
         }
-        output_started(&s->output);
+        output_started(&s->output, MAX(r, 0));
         s->dir.parameters_fd = fd_close(s->dir.parameters_fd);
         if (r < 0) {
                 if (!*ret_sentence)

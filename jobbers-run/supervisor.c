@@ -121,11 +121,22 @@ static bool scope_is_stopped(const Supervisor *s, int wait_ms) {
         return s->term_fd >= 0 && poll(&p, 1, wait_ms) > 0;
 }
 
+/* The next child that has ended, as a zombie still; 0: none has, -ECHILD: there is none. */
+static pid_t next_ended(void) {
+        siginfo_t end = {};
+        return waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) < 0 ? -errno : end.si_pid;
+}
+
 static void reap(Supervisor *s) {
         struct rusage usage;
         int status;
         pid_t pid;
-        while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        while ((pid = next_ended()) > 0) {
+                bool stopped = scope_is_stopped(s, 0);  /* first: nothing that follows is to count as its end */
+                if (pid == s->box.main_pid)
+                        output_main_ends(&s->output);
+                if (wait4(pid, &status, 0, &usage) != pid)
+                        return;
                 count_usage(s, &usage);
                 if (s->box.driver->reaped(&s->box, pid))
                         continue;
@@ -133,15 +144,14 @@ static void reap(Supervisor *s) {
                         s->box.main_pid = 0;
                         s->main_ended = true;
                         s->wait_status = status;
-                        output_main_ended(&s->output);
                         if (s->stop == STOP_NONE && child_failure_is_late(s->failure, status))
                                 s->wait_status = W_EXITCODE(s->failure->status, 0);     /* as if it had said so itself */
                         /* It may have got its SIGTERM a moment before we get ours. */
-                        if (s->stop == STOP_NONE && scope_is_stopped(s, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 100 : 0))
+                        if (s->stop == STOP_NONE && (stopped || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && scope_is_stopped(s, 100))))
                                 s->stop = STOP_SHUTDOWN;
                 }
         }
-        s->no_children = pid < 0 && errno == ECHILD;
+        s->no_children = pid == -ECHILD;
 }
 
 /* A process that SIGKILL does not end waits inside the kernel: say so, wait on. */
@@ -310,6 +320,7 @@ bool supervisor_run(const Job *job) {
                             .io_read = -1, .io_write = -1, .oom_kills = -1, .pids_peak = -1 },
         };
         char *sentence = NULL;
+        unsigned lines_before = log_lines();
 
         name_set(job);
         s.box.driver = job->driver;
@@ -347,7 +358,7 @@ bool supervisor_run(const Job *job) {
         s.uplink.listen_fd = -1;
         fd_close(s.term_fd);
         /* journald remembers for a second which unit a process is in: lines of the next attempt would count as this one's. */
-        bool spoke = s.box.scope && (s.output.said || s.complained);
+        bool spoke = s.box.scope && (s.output.in_our_name || log_lines() != lines_before);
         bool stays = job->stay && !spoke && s.no_children && s.dir.clean && s.file.renamed && !s.uplink.adopted && stay(&s);
         if (!stays || job->stay->rest)
                 supervisor_write_record(&s);    /* for whom, if the daemon has gone meanwhile? */

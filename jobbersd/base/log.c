@@ -20,6 +20,7 @@ static int log_max = LOG_INFO;
 static bool log_to_journal;
 static int journal_fd = -1;
 static bool journal_hangs;              /* was waited for in vain, and has taken nothing since */
+static unsigned lines;
 
 /* Lines for stderr that wait for log_flush(). */
 static bool gathering;
@@ -54,6 +55,10 @@ void log_set_level(int level) {
 
 int log_level(void) {
         return log_max;
+}
+
+unsigned log_lines(void) {
+        return lines;
 }
 
 int log_level_parse(const char *s, int *ret) {
@@ -172,6 +177,7 @@ static int log_internal(const LogTask *task, int level, int error, const char *f
 
         if (level > log_max)
                 return -abs(error);
+        lines++;
 
         memcpy(buf, field, sizeof field);
         if (task && task->id)

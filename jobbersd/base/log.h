@@ -14,6 +14,8 @@ void log_init(const char *name);
 void log_init_plain(const char *name);
 void log_set_level(int level);
 int log_level(void);
+/* How many lines have been written. */
+unsigned log_lines(void);
 /* "debug" … "err"; -EINVAL. */
 int log_level_parse(const char *s, int *ret);
 

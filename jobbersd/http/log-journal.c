@@ -1,6 +1,6 @@
-/* log-journal.c: see log-journal.h. Output reaches the journal in one of two ways: from within the attempt's scope, by which it is then
- * found, or through the supervisor, which adds the task's id; in both the identifier is the task's name, and that of messages about the
- * task is not. */
+/* log-journal.c: see log-journal.h. Output reaches the journal in one of two ways: as lines of the attempt's scope, by which it is then found,
+ * or as messages to which the supervisor adds the task's id; in both the identifier is the task's name, and that of messages about the task is
+ * not. */
 #include "http/log-journal.h"
 
 #include <fcntl.h>

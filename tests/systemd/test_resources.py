@@ -282,6 +282,23 @@ def test_output_is_in_the_journal(machine):
     assert "to stdout" in log and "to stderr" in log and "no newline" in log
 
 
+def test_every_line_is_its_own_attempts(machine):
+    """Many in a row, by few supervisors that go from scope to scope: no line counts as one of the attempt before, nor as the supervisor's. What speaks
+    when the main process has gone is of its scope as well."""
+    machine.define("ownline", """
+        if [ $(( $RANDOM % 4 )) = 0 ]; then (trap '' TERM; while kill -0 $$; do sleep 0.02; done; echo after $JOBBERS_TASK_ID) 2>/dev/null & fi
+        echo "{\\"pid\\": $$, \\"parent\\": $PPID}" >$JOBBERS_RESULT
+        echo mine $JOBBERS_TASK_ID""", MaxConcurrent=0)
+    records = [machine.final(task) for task in machine.submit_many("ownline", 80)]
+    lines = [json.loads(line) for line in machine.sh("journalctl -q -b -o json SYSLOG_IDENTIFIER=ownline").splitlines()]
+    assert [r["status"] for r in records] == ["completed"] * 80
+    assert {(line["MESSAGE"].split()[-1], line["_SYSTEMD_UNIT"]) for line in lines} == {(r["id"], r["scope"]) for r in records}
+    by_main = [line for line in lines if line["MESSAGE"].startswith("mine")]
+    assert {(line["_SYSTEMD_UNIT"], line["_PID"]) for line in by_main} == {(r["scope"], str(r["results"]["pid"])) for r in records}
+    assert len(lines) > len(by_main) and {line["_UID"] for line in by_main} == {machine.sh("id -u jobbers-task").strip()}
+    assert len({r["results"]["parent"] for r in records}) < 80
+
+
 def test_logs_are_complete_when_a_task_is_final(machine):
     """Also those of processes that are gone when journald looks at who they were, and a last line that has no end."""
     machine.define("brief", "for i in $(seq 60); do /bin/echo line $i; done; /bin/echo -n the end")

@@ -59,9 +59,13 @@ static int setup(void **state) {
 }
 
 static void one_line(void **state) {
+        unsigned lines = log_lines();
         capture();
         log_info("ready on %s:%d", "127.0.0.1", 8000);
         assert_string_equal(captured(), "jobbersd: ready on 127.0.0.1:8000\n");
+        assert_int_equal(log_lines(), lines + 1);
+        log_debug("nobody wants to know");
+        assert_int_equal(log_lines(), lines + 1);
 }
 
 static void with_error(void **state) {

@@ -31,7 +31,7 @@ static void pair_close(Pair *p) {
 static void test_nobody_reads(void **state) {
         Pair p = pair_open();
         usec_t before = clock_boot();
-        assert_int_equal(journal_stream_settle(p.task, 50 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(journal_stream_settle(p.task, NULL, 50 * USEC_PER_MSEC), -ETIMEDOUT);
         assert_true(clock_boot() - before >= 50 * USEC_PER_MSEC);
         pair_close(&p);
 }
@@ -57,7 +57,7 @@ static void test_all_is_read_first(void **state) {
         }
         close(p.journald);
         p.journald = -1;
-        assert_int_equal(journal_stream_settle(p.task, 20 * USEC_PER_SEC), 0);
+        assert_int_equal(journal_stream_settle(p.task, NULL, 20 * USEC_PER_SEC), 0);
         /* It has all but maybe the second of the two ends of lines behind it, which says nothing. */
         int counted;
         assert_int_equal(ioctl(counts[0], FIONREAD, &counted), 0);
@@ -80,7 +80,7 @@ static void test_full(void **state) {
 
         while ((n = send(p.task, block, sizeof block, MSG_DONTWAIT)) > 0)
                 wrote += (size_t) n;
-        assert_int_equal(journal_stream_settle(p.task, 20 * USEC_PER_MSEC), -ETIMEDOUT);
+        assert_int_equal(journal_stream_settle(p.task, NULL, 20 * USEC_PER_MSEC), -ETIMEDOUT);
         pid_t reader = fork();
         assert_true(reader >= 0);
         if (reader == 0) {
@@ -91,7 +91,7 @@ static void test_full(void **state) {
         }
         close(p.journald);
         p.journald = -1;
-        assert_int_equal(journal_stream_settle(p.task, 20 * USEC_PER_SEC), 0);
+        assert_int_equal(journal_stream_settle(p.task, NULL, 20 * USEC_PER_SEC), 0);
         pair_close(&p);
         int status;
         assert_int_equal(waitpid(reader, &status, 0), reader);
@@ -104,7 +104,7 @@ static void test_reader_left(void **state) {
         assert_int_equal(write(p.task, "x", 1), 1);
         close(p.journald);
         p.journald = -1;
-        int r = journal_stream_settle(p.task, 20 * USEC_PER_SEC);
+        int r = journal_stream_settle(p.task, NULL, 20 * USEC_PER_SEC);
         assert_true(r == -EPIPE || r == -ECONNRESET);
         pair_close(&p);
 }

@@ -85,7 +85,7 @@ static void test_no_output_no_file(void **state) {
         Fixture *f = *state;
         Output o;
         assert_int_equal(output_open(&o, &f->job), 0);
-        output_started(&o);
+        output_started(&o, 0);
         assert_int_equal(output_pump(&o), 0);
         output_finish(&o);
         assert_null(log_read(f));
