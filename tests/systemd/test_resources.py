@@ -312,10 +312,12 @@ def test_logs_are_complete_when_a_task_is_final(machine):
     try:
         machine.sh("systemctl kill -s STOP --kill-who=main systemd-journald")
         late = machine.submit("late")
-        machine.wait(f"[ -e /run/jobbers/records/{late}.1.started ] && ! pgrep -u jobbers-task")
+        machine.wait(f"[ -e /run/jobbers/records/{late}.1.started ] && ! pgrep -r R,S,D,T -u jobbers-task")
+        # It has ended by itself, whatever becomes of its scope now.
+        machine.sh(f"systemctl --no-block stop jobbers-task-{late}-1.scope")
     finally:
         machine.sh("systemctl kill -s CONT --kill-who=main systemd-journald")
-    machine.final(late)
+    assert machine.final(late)["status"] == "completed"
     assert machine.sh("journalctl -q -b -o cat SYSLOG_IDENTIFIER=late").splitlines() == ["late", "later"]
 
 
