@@ -146,6 +146,14 @@ class Machine(Vm):
         """Cgroups of attempts, wherever they are."""
         return self.sh("find /sys/fs/cgroup -type d -name '*jobbers-task*' | sort").splitlines()
 
+    def nothing_is_left(self):
+        """Of attempts that are over. A supervisor rests for a second first, in case there is another for it."""
+        self.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
+        self.wait('[ -z "$(ls /run/jobbers/attempts)" ]')
+        assert self.cgroups() == []
+        assert self.sh("pgrep -u jobbers-task || true") == ""
+        assert self.sh("find /run/jobbers/records /var/lib/jobbers/records -type f -not -name .birth") == ""
+
     def pids_of(self, pattern):
         return self.sh(f"pgrep -f '{pattern}' || true").split()
 

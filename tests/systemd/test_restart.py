@@ -434,8 +434,6 @@ def test_nothing_is_left_after(slots, trouble):
     for task in ids:
         record = m.final(task, 7200)
         assert record["status"] == "failed" and len(record["attempts"]) == 1, record
-    m.wait("! systemctl list-units --all --plain --no-legend 'jobbers-task-*' | grep -q .")
-    assert m.cgroups() == [] and m.sh("pgrep -u jobbers-task || true") == ""
-    assert m.sh("ls /run/jobbers/attempts; find /run/jobbers/records /var/lib/jobbers/records -type f -not -name .birth") == ""
+    m.nothing_is_left()
     assert m.sh("systemctl show -p NRestarts --value jobbersd") == "0"
     assert m.run("bad")["status"] == "failed"
