@@ -21,35 +21,15 @@
 
 /* ── an unfinished line ── */
 
-static char *line_text(const Output *o) {
-        return o->line ? o->line + strlen(FIELD_NAME) : NULL;
-}
-
-static bool line_make(Output *o) {
-        if (o->line)
-                return true;
-        o->line = malloc(strlen(FIELD_NAME) + LINE_MAX_BYTES);
-        if (!o->line)
-                return false;
-        memcpy(o->line, FIELD_NAME, strlen(FIELD_NAME));
-        return true;
-}
-
-static void line_keep(Output *o, const char *data, size_t n) {
-        if (!line_make(o)) {
-                o->dropped += n;
-                return;
-        }
-        memcpy(line_text(o) + o->line_len, data, n);
-        o->line_len += n;
-}
+static char field[sizeof FIELD_NAME - 1 + LINE_MAX_BYTES];      /* one supervisor, one task */
+static char *const line = field + sizeof FIELD_NAME - 1;
 
 /* So many bytes of it, and of what came after it, are done with: how many of the latter? */
 static size_t line_drop(Output *o, size_t n) {
         size_t here = MIN(n, o->line_len);
         o->line_len -= here;
         if (o->line_len > 0)
-                memmove(line_text(o), line_text(o) + here, o->line_len);
+                memmove(line, line + here, o->line_len);
         return n - here;
 }
 
@@ -63,7 +43,7 @@ static int stream_open(Output *o) {
 
 /* What is unfinished, and that. */
 static ssize_t stream_send(Output *o, const char *data, size_t n) {
-        const struct iovec parts[2] = { { line_text(o), o->line_len }, { (char *) data, n } };
+        const struct iovec parts[2] = { { line, o->line_len }, { (char *) data, n } };
         struct ucred who = { .pid = o->main_pid, .uid = o->job->user->uid, .gid = o->job->user->gid };
         ssize_t k = o->main_pid > 0 ? journal_stream_send(o->journal_fd, parts, 2, &who) : -ESRCH;
         if (k == -ESRCH || k == -EPERM) {
@@ -91,7 +71,8 @@ static size_t stream_add(Output *o, const char *data, size_t n) {
                 size_t more = MIN(n - done, PIECE - o->line_len);
                 const char *end = memrchr(data + done, '\n', more);
                 if (!end && o->line_len + more < PIECE) {
-                        line_keep(o, data + done, more);
+                        memcpy(line + o->line_len, data + done, more);
+                        o->line_len += more;
                         return done + more;
                 }
                 if (end)
@@ -115,7 +96,7 @@ static bool line_send(Output *o) {
         const Job *j = o->job;
 #define FIELD(buf, ...) { .iov_base = (buf), .iov_len = (size_t) snprintf(buf, sizeof buf, __VA_ARGS__) }
         const struct iovec fields[] = {
-                { .iov_base = o->line, .iov_len = strlen(FIELD_NAME) + o->line_len },
+                { .iov_base = field, .iov_len = strlen(FIELD_NAME) + o->line_len },
                 { .iov_base = (char *) "PRIORITY=6", .iov_len = strlen("PRIORITY=6") },
                 FIELD(identifier, "SYSLOG_IDENTIFIER=%s", j->definition->name),
                 FIELD(id_field, "JOBBERS_TASK_ID=%s", ulid_format(&j->task_id, id)),
@@ -124,6 +105,7 @@ static bool line_send(Output *o) {
                 FIELD(queue, "JOBBERS_QUEUE=%s", j->queue),
         };
 #undef FIELD
+        memcpy(field, FIELD_NAME, strlen(FIELD_NAME));
         int r = journal_send(&o->journal_fd, fields, ARRAY_SIZE(fields));
         if (r == -EAGAIN)
                 return false;
@@ -137,15 +119,11 @@ static bool line_send(Output *o) {
 
 static size_t relay_add(Output *o, const char *data, size_t n) {
         size_t i;
-        if (!line_make(o)) {
-                o->dropped += n;
-                return n;
-        }
         for (i = 0; i < n; i++) {
                 if ((data[i] == '\n' || o->line_len == LINE_MAX_BYTES) && o->line_len > 0 && !line_send(o))
                         break;
                 if (data[i] != '\n')
-                        line_text(o)[o->line_len++] = data[i];
+                        line[o->line_len++] = data[i];
         }
         return i;
 }

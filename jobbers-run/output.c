@@ -91,12 +91,8 @@ int output_pump(Output *o) {
 void output_main_ends(Output *o) {
         size_t total = 0;
         o->task_fd = fd_close(o->task_fd);
-        while (o->kind == OUTPUT_JOURNAL_STREAM && total < FINISH_MAX) {
-                ssize_t n = pump(o, 0);
-                if (n <= 0)
-                        break;
+        for (ssize_t n; o->kind == OUTPUT_JOURNAL_STREAM && total < FINISH_MAX && (n = pump(o, 0)) > 0;)
                 total += (size_t) n;
-        }
         if (o->kind == OUTPUT_JOURNAL_STREAM)
                 (void) output_journal_end_line(o);
         o->main_pid = 0;
@@ -115,5 +111,4 @@ void output_finish(Output *o) {
         o->read_fd = fd_close(o->read_fd);
         o->file_fd = fd_close(o->file_fd);
         o->journal_fd = fd_close(o->journal_fd);
-        free(TAKE_PTR(o->line));
 }

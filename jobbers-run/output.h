@@ -22,8 +22,7 @@ typedef struct Output {
         /* The journal. */
         int journal_fd;         /* -1 until there is something to say */
         pid_t main_pid;         /* as long as it can be spoken for, else 0 */
-        char *line;             /* an unfinished one, as a field */
-        size_t line_len;
+        size_t line_len;        /* of one that is unfinished */
         const char *rest;       /* read from the pipe, and for later: journald has no room */
         size_t rest_len;
         bool said;              /* something, to journald */

@@ -132,9 +132,11 @@ static void reap(Supervisor *s) {
         int status;
         pid_t pid;
         while ((pid = next_ended()) > 0) {
-                bool stopped = scope_is_stopped(s, 0);  /* first: nothing that follows is to count as its end */
-                if (pid == s->box.main_pid)
+                bool stopped = false;
+                if (pid == s->box.main_pid) {
+                        stopped = scope_is_stopped(s, 0);       /* first: what comes later did not end it */
                         output_main_ends(&s->output);
+                }
                 if (wait4(pid, &status, 0, &usage) != pid)
                         return;
                 count_usage(s, &usage);
