@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "jobbers-run/stay.h"
 #include "launch/wire.h"
+#include "model/task.h"
 
 #define SCOPE_LEAF "supervisor"
 
@@ -132,11 +133,11 @@ static int scope_divide(Containment *c) {
 static int scope_prepare(Containment *c, AttemptDir *dir, char **ret_sentence) {
         _cleanup_free_ char *own = NULL, *path = NULL;
         const char *mount;
-        char unit[128], id[ULID_STR_MAX];
+        char unit[1 + SCOPE_NAME_MAX] = "/";
         int r;
 
         c->scope = true;
-        snprintf(unit, sizeof unit, "/jobbers-task-%s-%u.scope", ulid_format(&c->job->task_id, id), c->job->attempt);
+        task_scope_name(&c->job->task_id, c->job->attempt, unit + 1);
         r = cgroup_mount_point(&mount);
         if (r >= 0)
                 r = cgroup_of_pid(0, &own);

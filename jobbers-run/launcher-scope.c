@@ -18,11 +18,11 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/supervisor.h"
+#include "model/task.h"
 
 #define DESTINATION "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER "org.freedesktop.systemd1.Manager"
-#define UNIT_NAME_MAX 128
 #define CONNECT_TIMEOUT (5 * USEC_PER_SEC)
 #define RECONNECT_AFTER (100 * USEC_PER_MSEC)
 #define CALL_TIMEOUT (60 * USEC_PER_SEC)        /* a daemon-reload may take its time */
@@ -39,7 +39,7 @@ typedef struct Scope {
         LauncherRequest request;
         uint64_t connection;
         Definition *definition;
-        char unit[UNIT_NAME_MAX];
+        char unit[SCOPE_NAME_MAX];
         pid_t pid;
         int pidfd;                      /* the number cannot come to mean somebody else unnoticed */
         sd_bus_slot *call;              /* under way */
@@ -67,11 +67,6 @@ struct Scopes {
 };
 
 /* ── names ── */
-
-static void scope_name(const LauncherRequest *q, char buf[static UNIT_NAME_MAX]) {
-        char id[ULID_STR_MAX];
-        snprintf(buf, UNIT_NAME_MAX, "jobbers-task-%s-%u.scope", ulid_format(&q->task_id, id), q->attempt);
-}
 
 /* A "-" would nest one queue's slice in another's. */
 static char *slice_name(const char *queue) {
@@ -583,7 +578,7 @@ void scopes_add(Scopes *scopes, const LauncherRequest *q, Definition *d, pid_t s
         }
         *s = (Scope) { .scopes = scopes, .request = *q, .connection = scopes->launcher->connection, .definition = definition_ref(d), .pid = supervisor,
                        .pidfd = TAKE_FD(pidfd), .give_up_at = clock_boot() + GIVE_UP_AFTER };
-        scope_name(q, s->unit);
+        task_scope_name(&q->task_id, q->attempt, s->unit);
         list_append(&scopes->pending, &s->link);
         scopes_ask(scopes);
         timer_arm(scopes, LOOK_EVERY);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "jobbers-run/journal.h"
+#include "model/task.h"
 
 #define LINE_MAX_BYTES (48 * 1024)      /* as journald */
 #define PIECE (16 * 1024)               /* of a stream, which a socket takes as a whole; longer lines go in several */
@@ -36,8 +37,8 @@ static size_t line_drop(Output *o, size_t n) {
 /* ── as a stream ── */
 
 static int stream_open(Output *o) {
-        char unit[ULID_STR_MAX + 48], task[ULID_STR_MAX];
-        snprintf(unit, sizeof unit, "jobbers-task-%s-%u.scope", ulid_format(&o->job->task_id, task), o->job->attempt);
+        char unit[SCOPE_NAME_MAX];
+        task_scope_name(&o->job->task_id, o->job->attempt, unit);
         return o->journal_fd = journal_stream_open(o->job->definition->name, unit);
 }
 

@@ -238,11 +238,8 @@ static int start_one(Engine *e, Queue *q, Lane *lane, const Head *head, usec_t n
         usec_t ready = MAX(run->task.submitted_at, run->task.scheduled_at), wall = clock_wall();
         run->waited = wall > ready ? wall - ready : 0;
         run->attempt.definition_hash = lane->definition->hash;
-        if (launch_uses_scope(e->launch, lane->definition->launcher)) {
-                char id[ULID_STR_MAX];
-                snprintf(run->attempt.scope, sizeof run->attempt.scope, "jobbers-task-%s-%u.scope", ulid_format(&run->task.id, id),
-                         run->task.attempts + 1);
-        }
+        if (launch_uses_scope(e->launch, lane->definition->launcher))
+                task_scope_name(&run->task.id, run->task.attempts + 1, run->attempt.scope);
         r = life_apply(e, &run->task, run, LIFE_LAUNCH, 0);
         if (r >= 0)
                 r = engine_spoil(e, window_note(e, run, now));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "model/task.h"
 
 static int spawn_child(char *const *argv, int output, pid_t *ret) {
         posix_spawn_file_actions_t actions;
@@ -43,15 +44,16 @@ static int spawn_child(char *const *argv, int output, pid_t *ret) {
 }
 
 int log_journal_open(LogJournal *j, const Ulid *id, unsigned attempt, const char *name, bool follow) {
-        char text[ULID_STR_MAX];
+        char text[ULID_STR_MAX], scope[SCOPE_NAME_MAX];
         int pipes[2];
         pid_t pid;
 
         ulid_format(id, text);
+        task_scope_name(id, attempt, scope);
         _cleanup_free_ char *by_name = str_new("SYSLOG_IDENTIFIER=%s", name), *by_id = str_new("JOBBERS_TASK_ID=%s", text),
                             *by_attempt = str_new("JOBBERS_ATTEMPT=%u", attempt),
-                            *unit = str_new("_SYSTEMD_UNIT=jobbers-task-%s-%u.scope", text, attempt),
-                            *user_unit = str_new("_SYSTEMD_USER_UNIT=jobbers-task-%s-%u.scope", text, attempt),
+                            *unit = str_new("_SYSTEMD_UNIT=%s", scope),
+                            *user_unit = str_new("_SYSTEMD_USER_UNIT=%s", scope),
                             *by_us = str_new("_UID=%u", (unsigned) geteuid());
         if (!by_name || !by_id || !by_attempt || !unit || !user_unit || !by_us)
                 return -ENOMEM;

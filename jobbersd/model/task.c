@@ -1,5 +1,7 @@
-/* task.c: the records' words, and their release. */
+/* task.c: the records' words and names, and their release. */
 #include "model/task.h"
+
+#include <stdio.h>
 
 static const char *const stop_names[_STOP_REASON_MAX] = {
         [STOP_CANCELLED] = "cancelled",
@@ -18,6 +20,11 @@ static const char *const end_names[_END_REASON_MAX] = {
         [END_SHUTDOWN] = "shutdown",
         [END_HOST_LOST] = "host-lost",
 };
+
+void task_scope_name(const Ulid *id, unsigned attempt, char buf[static SCOPE_NAME_MAX]) {
+        char text[ULID_STR_MAX];
+        snprintf(buf, SCOPE_NAME_MAX, "jobbers-task-%s-%u.scope", ulid_format(id, text), attempt);
+}
 
 /* The first entry of such a table is "none" and has no word. */
 static size_t word_find(const char *const *words, size_t n, const char *s) {

@@ -8,6 +8,10 @@
 #define TASK_PRIORITY_MIN (-100)
 #define TASK_PRIORITY_MAX 100
 
+#define SCOPE_NAME_MAX 128
+/* The unit of an attempt in scope mode: the user finds its lines, limits and processes by that. */
+void task_scope_name(const Ulid *id, unsigned attempt, char buf[static SCOPE_NAME_MAX]);
+
 /* Why an attempt is to be stopped; the first one committed wins, but a cancel that was answered beats the others (SPEC 8.5). */
 typedef enum StopReason { STOP_NONE, STOP_CANCELLED, STOP_SHUTDOWN, STOP_TIMEOUT, STOP_STALLED, _STOP_REASON_MAX } StopReason;
 const char *stop_reason_to_string(StopReason r);        /* "cancelled" … ; NULL for STOP_NONE */
@@ -57,7 +61,7 @@ typedef struct Attempt {
         unsigned retry_attempt;
         char evidence[EVIDENCE_MAX];
         uint64_t definition_hash;
-        char scope[128];                /* unit name in scope mode, "" otherwise */
+        char scope[SCOPE_NAME_MAX];     /* unit name in scope mode, "" otherwise */
         usec_t started_at, ended_at;
         EndReason end_reason;
         int exit_status;                /* -1: did not exit */
