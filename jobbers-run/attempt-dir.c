@@ -14,8 +14,6 @@
 #include "base/str.h"
 #include "jobbers-run/notify.h"
 
-#define PARAMETERS_PART (16 * 1024)
-
 /* Has this attempt run already? */
 static bool record_exists(const Place *p, const char *key) {
         char started[PLACE_KEY_MAX + 16];
@@ -39,42 +37,6 @@ static int directory_new(AttemptDir *d) {
         d->made = true;
         d->fd = openat(d->place->attempts_fd, d->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return d->fd < 0 ? -errno : 0;
-}
-
-static int work_make(AttemptDir *d) {
-        if (mkdirat(d->fd, "work", 0700) < 0)
-                return -errno;
-        d->work_fd = openat(d->fd, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return d->work_fd < 0 ? -errno : 0;
-}
-
-static int parameters_make(AttemptDir *d, int from) {
-        _cleanup_close_ int to = -1;
-        struct stat st;
-
-        /* Looked at by the launcher, but its sender may hold it still, and make it grow. */
-        if (fstat(from, &st) < 0)
-                return -errno;
-        if ((uint64_t) st.st_size > d->place->max_parameters)
-                return -EFBIG;
-        to = openat(d->work_fd, "parameters", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-        if (to < 0)
-                return -errno;
-        /* Two copies of a few bytes are a third of what sendfile() takes to set up its pipe. */
-        for (off_t offset = 0; offset < st.st_size;) {
-                char part[PARAMETERS_PART];
-                ssize_t n = pread(from, part, MIN((size_t) (st.st_size - offset), sizeof part), offset);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : -EIO;
-                int r = fd_write_all(to, part, (size_t) n);
-                if (r < 0)
-                        return r;
-                offset += n;
-        }
-        d->parameters_fd = openat(d->work_fd, "parameters", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        return d->parameters_fd < 0 ? -errno : 0;
 }
 
 /* Bound below the present directory, the attempt's own, so that no directory above it matters. The mode is set before there is a file. */
@@ -163,12 +125,7 @@ int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, Attempt
                         r = sockets_make(d, uid, gid);
         }
         if (r >= 0)
-                r = work_make(d);
-        if (r >= 0)
-                r = parameters_make(d, parameters_fd);
-        /* Given away only when everything is in it. */
-        if (r >= 0 && place->privileged && fchown(d->work_fd, uid, gid) < 0)
-                r = -errno;
+                r = work_dir_make(&d->work, place, d->fd, parameters_fd, uid, gid);
         return MIN(r, 0);
 }
 
@@ -196,14 +153,6 @@ int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time
 }
 
 /* ── the end ── */
-
-/* Mostly it holds just what we made ourselves; whatever else there is takes the long way. */
-static bool work_remove(AttemptDir *d) {
-        static const char *const files[] = { "parameters", "result" };
-        for (size_t i = 0; d->work_fd >= 0 && i < ARRAY_SIZE(files); i++)
-                (void) unlinkat(d->work_fd, files[i], 0);
-        return d->fd >= 0 && (unlinkat(d->fd, "work", AT_REMOVEDIR) >= 0 || errno == ENOENT || fd_remove_tree_at(d->fd, "work") >= 0);
-}
 
 static bool directory_remove(AttemptDir *d) {
         static const char *const files[] = { "control", "notify", "cgroup" };
@@ -238,14 +187,12 @@ static bool directory_keep(AttemptDir *d) {
 void attempt_dir_remove(AttemptDir *d) {
         bool gone = true;
         d->clean = d->notify_fd < 0 || notify_finish(d->notify_fd);
-        d->parameters_fd = fd_close(d->parameters_fd);
         if (d->made) {
-                gone = (work_remove(d) && directory_keep(d)) || directory_remove(d);
+                gone = (work_dir_remove(&d->work, d->fd) && directory_keep(d)) || directory_remove(d);
                 d->made = false;
         }
         d->control_fd = fd_close(d->control_fd);
         d->notify_fd = d->clean ? fd_close(d->notify_fd) : -1;
-        d->work_fd = fd_close(d->work_fd);
         d->fd = fd_close(d->fd);
         d->clean = d->clean && gone;
         free(TAKE_PTR(d->cgroup));

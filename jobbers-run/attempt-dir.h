@@ -7,6 +7,7 @@
 
 #include "jobbers-run/keep-name.h"
 #include "jobbers-run/place.h"
+#include "jobbers-run/work-dir.h"
 
 typedef struct AttemptKeep {
         int fd, control_fd, notify_fd;                  /* -1: there is none */
@@ -21,8 +22,9 @@ typedef struct AttemptDir {
         const Place *place;
         AttemptKeep *keep;                              /* where it goes at the end and may have come from; borrowed, NULL without */
         char key[PLACE_KEY_MAX];
-        int fd, work_fd;
-        int control_fd, notify_fd, parameters_fd;       /* listening; bound; read-only, for standard input */
+        int fd;
+        int control_fd, notify_fd;                      /* listening; bound */
+        WorkDir work;
         uid_t uid;
         char *cgroup;                                   /* text of the symlink */
         bool made;
@@ -31,7 +33,7 @@ typedef struct AttemptDir {
         bool notify_abstract;                           /* the path is too long for a socket address */
 } AttemptDir;
 
-#define ATTEMPT_DIR_INIT ((AttemptDir) { .fd = -1, .work_fd = -1, .control_fd = -1, .notify_fd = -1, .parameters_fd = -1 })
+#define ATTEMPT_DIR_INIT ((AttemptDir) { .fd = -1, .control_fd = -1, .notify_fd = -1, .work = WORK_DIR_INIT })
 
 /* Makes the directory with all in it, or takes the kept one if that is the same user's; parameters are copied from the descriptor. A directory left behind by a supervisor
  * that was killed at its gate is replaced. -EEXIST: a record says that this attempt has run already, nothing was touched. */

@@ -164,7 +164,7 @@ static int start_once(Supervisor *s, char ***env, char **ret_sentence) {
                 .definition = d,
                 .user = j->user,
                 .envp = *env,
-                .stdin_fd = s->dir.parameters_fd,
+                .stdin_fd = s->dir.work.parameters_fd,
                 .output_fd = s->output.task_fd,
                 .cgroup_fd = -1,
                 .reset_oom_score = j->reset_oom_score,
@@ -197,7 +197,7 @@ int supervisor_start(Supervisor *s, char **ret_sentence) {
                 free(TAKE_PTR(*ret_sentence));
         }
         output_started(&s->output, MAX(r, 0));
-        s->dir.parameters_fd = fd_close(s->dir.parameters_fd);
+        s->dir.work.parameters_fd = fd_close(s->dir.work.parameters_fd);
         if (r < 0) {
                 if (!*ret_sentence)
                         *ret_sentence = str_new("cannot create the task's process: %s", strerror(-r));

@@ -43,7 +43,7 @@ void supervisor_fill_record(Supervisor *s, char *sentence) {
                 r->error = child_failure_sentence(s->failure, s->job->definition, s->job->user);
         else {
                 char *why = NULL;
-                (void) result_take(s->dir.work_fd, s->job->user->uid, s->job->settings->max_result, &r->result, &r->result_len, &why);
+                (void) result_take(s->dir.work.fd, s->job->user->uid, s->job->settings->max_result, &r->result, &r->result_len, &why);
                 r->error = why;
         }
         if (sentence) {

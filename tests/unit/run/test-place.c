@@ -91,8 +91,8 @@ static void test_all_is_made(void **state) {
         assert_int_equal(mode_of(f->place.attempts_fd, KEY), 0711);
         assert_int_equal(mode_of(d.fd, "work"), 0700);
         assert_int_equal(mode_of(d.fd, "control"), 0660);
-        assert_int_equal(mode_of(d.work_fd, "parameters"), 0444);
-        assert_int_equal(fstat(d.parameters_fd, &st), 0);
+        assert_int_equal(mode_of(d.work.fd, "parameters"), 0444);
+        assert_int_equal(fstat(d.work.parameters_fd, &st), 0);
         assert_int_equal(st.st_size, 100);
         _cleanup_free_ char *address = attempt_dir_notify_address(&d);
         assert_non_null(strstr(address, "/" KEY "/notify"));
@@ -150,8 +150,8 @@ static void test_a_left_directory_is_replaced(void **state) {
         assert_int_equal(attempt_dir_make(&d, &f->place, KEY, NULL, from, geteuid(), getegid()), 0);
         assert_int_equal(faccessat(d.fd, "etc", F_OK, AT_SYMLINK_NOFOLLOW), -1);
         /* What the task leaves behind goes as well, and what it links to stays. */
-        assert_int_equal(symlinkat("/etc", d.work_fd, "link"), 0);
-        assert_int_equal(mkdirat(d.work_fd, "deep", 0), 0);
+        assert_int_equal(symlinkat("/etc", d.work.fd, "link"), 0);
+        assert_int_equal(mkdirat(d.work.fd, "deep", 0), 0);
         assert_int_equal(attempt_dir_set_cgroup(&d, "/sys/fs/cgroup/x"), 0);
         assert_int_equal(attempt_dir_set_init(&d, 12, 34), 0);
         attempt_dir_remove(&d);
