@@ -182,7 +182,7 @@ void cgroup_base_close(CgroupBase *b) {
 }
 
 bool cgroup_base_is_there(const CgroupBase *b) {
-        return b->fd >= 0 && faccessat(b->fd, "cgroup.procs", F_OK, 0) >= 0;
+        return b->fd >= 0 && fd_exists_at(b->fd, "cgroup.procs");
 }
 
 /* Empty ones that nobody is about to use: of launchers that were killed while they tried, of supervisors that were, and of attempts whose

@@ -35,7 +35,7 @@ static int save_one(const Launcher *l, const char *name) {
         _cleanup_free_ char *text = NULL;
         char key[PLACE_KEY_MAX];
         size_t len;
-        if (faccessat(l->place.saved_fd, name, F_OK, 0) >= 0)
+        if (fd_exists_at(l->place.saved_fd, name))
                 return 0;
         int r = fd_read_file_at(l->place.records_fd, name, l->settings->max_result + EXIT_RECORD_OVERHEAD, &text, &len);
         if (r >= 0)

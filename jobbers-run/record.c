@@ -60,7 +60,7 @@ int record_file_begin(RecordFile *f, int dir_fd, const Job *job, RecordKeep *kee
         f->head_len = sizeof head;
 
         /* All names: a daemon that is slow to forget must not have its record overwritten. */
-        if (faccessat(dir_fd, f->final, F_OK, 0) >= 0 || faccessat(f->saved_fd, f->final, F_OK, 0) >= 0)
+        if (fd_exists_at(dir_fd, f->final) || fd_exists_at(f->saved_fd, f->final))
                 return -EEXIST;
         r = keep ? keep_use(f, keep, head) : -ENOENT;
         if (r != -ENOENT)
@@ -93,7 +93,7 @@ static int write_at_start(int fd, const char *data, size_t n) {
 }
 
 static bool is_gone(int dir_fd, const char *name) {
-        return faccessat(dir_fd, name, F_OK, 0) < 0 && errno == ENOENT;
+        return !fd_exists_at(dir_fd, name) && errno == ENOENT;
 }
 
 int record_save(int records_fd, int saved_fd, const char *name, const char *text, size_t len, bool in_memory, bool sync) {

@@ -187,6 +187,11 @@ static int make_dir(const char *path, mode_t mode) {
         return 1;
 }
 
+/* By the effective ids: for the real ones the kernel makes credentials of their own, where they differ, and throws them away. */
+bool fd_exists_at(int dir_fd, const char *path) {
+        return faccessat(dir_fd, path, F_OK, AT_EACCESS) >= 0;
+}
+
 int fd_mkdirs(const char *path, mode_t mode) {
         _cleanup_free_ char *copy = strdup(path);
         int r;

@@ -18,6 +18,8 @@ int fd_write_all(int fd, const void *data, size_t n);
 /* Writes a small file atomically (temporary name that begins with FD_TEMPORARY, rename); `sync` also makes file and directory durable. */
 #define FD_TEMPORARY ".new-"
 int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
+/* Is there a path below a directory? False with errno. */
+bool fd_exists_at(int dir_fd, const char *path);
 /* mkdir -p. Existing directories are left as they are. */
 int fd_mkdirs(const char *path, mode_t mode);
 /* The entries of an open directory, read through a descriptor of its own; NULL with errno. For closedir(). */

@@ -96,7 +96,7 @@ static bool attempt_may_have_run(LaunchAttempt *a) {
         int dir = record_dir_open(a->launch);
         if (a->seen || dir < 0 || !STREQ(a->evidence, a->launch->evidence) || strstr(a->evidence, EVIDENCE_UNKNOWN))
                 return true;
-        return faccessat(dir, attempt_file_name(&a->id, a->number, ".started", name), F_OK, 0) >= 0 || errno != ENOENT;
+        return fd_exists_at(dir, attempt_file_name(&a->id, a->number, ".started", name)) || errno != ENOENT;
 }
 
 /* ── the control socket ── */

@@ -122,6 +122,36 @@ static void test_directory_on_a_full_disk(void **state) {
         directory_sweep(*state, &mkdirat_fails, ENOSPC);
 }
 
+/* One that is kept is made anew where it cannot be gone on with; in no case is anything of the attempt before found there, or left. */
+static void test_kept_directory_without_descriptors(void **state) {
+        Fixture *f = *state;
+        _cleanup_close_ int from = memfd_create("parameters", MFD_CLOEXEC);
+        AttemptKeep keep = ATTEMPT_KEEP_INIT;
+        unsigned reached = 0;
+        if (geteuid() != 0)
+                skip();
+        for (unsigned n = 1; n < CALLS_MAX; n++) {
+                AttemptDir d = ATTEMPT_DIR_INIT;
+                assert_int_equal(attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345), 0);
+                attempt_dir_remove(&d);
+                assert_true(keep.fd >= 0 && keep.work.fd >= 0);
+                injected.openat = (Injection) { n, EMFILE };
+                int r = attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345);
+                bool done = injected.openat.nth != 0;
+                injected.openat = (Injection) {};
+                assert_true(r == 0 || r == -EMFILE);
+                assert_true(r < 0 || there(d.work.fd, "parameters"));
+                reached += !done;
+                attempt_dir_remove(&d);
+                assert_false(there(f->place.attempts_fd, KEY));
+                if (done)
+                        break;
+        }
+        assert_true(reached > 0);
+        attempt_keep_done(&keep, &f->place);
+        assert_false(there(f->place.attempts_fd, keep.name));
+}
+
 static void test_directories_that_cannot_be_opened(void **state) {
         Fixture *f = *state;
         unsigned refused = 0;
@@ -342,7 +372,7 @@ int main(void) {
         (void) clock_boot_id();         /* reads a file, once */
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(test_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
+                T(test_directory_without_descriptors), T(test_kept_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
                 T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_kept_record_that_cannot_be_written),
                 T(test_record_is_finished_in_the_end),
                 T(test_record_without_room_in_memory), T(test_environment_without_memory), T(test_cgroup_files),
