@@ -997,6 +997,24 @@ def test_the_record_before_becomes_the_next(launcher):
     assert not os.path.exists(c.record_path) and os.stat(d.record_path).st_size == 4096, 'not the file of a large result'
 
 
+def test_what_a_task_leaves_is_not_for_the_next(launcher):
+    """Its own directory goes to the next attempt of its supervisor, if there is nothing in it but what that would find anyway."""
+    see = 'cd "$(dirname "$JOBBERS_RESULT")"; echo $(ls -A) >@BOX@; echo "$(cat parameters)" >@BOX@; stat -c %i . >@BOX@; '
+    launcher.define('result', see + 'echo "{}" >$JOBBERS_RESULT')
+    launcher.define('nothing', see)
+    launcher.define('files', see + 'mkdir a; echo b >a/b; echo c >.c')
+    launcher.start()
+    before, inodes = None, []
+    for n, name in enumerate(['result', 'nothing', 'files', 'nothing', 'files', 'result']):
+        before = launcher.run(name, f'{{"n": {10 ** n}}}', after=before)
+        assert before.end()['EXIT_STATUS'] == '0'
+        assert launcher.line().split() == ['parameters'] and launcher.line() == f'{{"n": {10 ** n}}}'
+        inodes.append(launcher.line())
+    assert len(supervisors(launcher)) == 1
+    if os.geteuid() == 0:
+        assert inodes[0] == inodes[1] == inodes[2] and inodes[3] == inodes[4]
+
+
 def test_a_directory_that_cannot_be_removed(launcher):
     """Its supervisor does not go on: the launcher is asked to forget that attempt, and tries again or says what is left."""
     launcher.define('wait', 'mkdir "$(dirname "$JOBBERS_RESULT")/x"; echo up >@BOX@; exec sleep 1000')
