@@ -108,8 +108,6 @@ static int keep_take(AttemptDir *d, uid_t uid) {
         d->fd = TAKE_FD(k->fd);
         d->control_fd = TAKE_FD(k->control_fd);
         d->notify_fd = TAKE_FD(k->notify_fd);
-        d->work = k->work;
-        k->work = WORK_DIR_INIT;
         d->cgroup = TAKE_PTR(k->cgroup);
         d->uid = k->uid;
         return 1;
@@ -127,7 +125,7 @@ int attempt_dir_make(AttemptDir *d, const Place *place, const char *key, Attempt
                         r = sockets_make(d, uid, gid);
         }
         if (r >= 0)
-                r = work_dir_begin(&d->work, place, d->fd, parameters_fd, uid, gid);
+                r = work_dir_make(&d->work, place, d->fd, parameters_fd, uid, gid);
         return MIN(r, 0);
 }
 
@@ -158,8 +156,6 @@ int attempt_dir_set_init(AttemptDir *d, pid_t pid, unsigned long long start_time
 
 static bool directory_remove(AttemptDir *d) {
         static const char *const files[] = { "control", "notify", "cgroup" };
-        if (d->work.fd >= 0)
-                (void) work_dir_remove(&d->work, d->fd);
         for (size_t i = 0; d->fd >= 0 && i < ARRAY_SIZE(files); i++)
                 (void) unlinkat(d->fd, files[i], 0);
         return unlinkat(d->place->attempts_fd, d->key, AT_REMOVEDIR) >= 0 || fd_remove_tree_at(d->place->attempts_fd, d->key) >= 0;
@@ -171,25 +167,15 @@ static bool somebody_waits(int control_fd) {
         return poll(&p, 1, 0) != 0;
 }
 
-static bool may_be_kept(const AttemptDir *d) {
-        return d->keep && d->clean && !d->notify_abstract && d->control_fd >= 0;
-}
-
-static bool work_leave(AttemptDir *d) {
-        return (may_be_kept(d) && work_dir_end(&d->work)) || work_dir_remove(&d->work, d->fd);
-}
-
 static bool directory_keep(AttemptDir *d) {
         AttemptKeep *k = d->keep;
-        if (!may_be_kept(d) || (!k->name[0] && keep_name_make(k->name) < 0))
+        if (!k || !d->clean || d->notify_abstract || d->control_fd < 0 || (!k->name[0] && keep_name_make(k->name) < 0))
                 return false;
         if (renameat2(d->place->attempts_fd, d->key, d->place->attempts_fd, k->name, RENAME_NOREPLACE) < 0)
                 return false;
         k->fd = TAKE_FD(d->fd);
         k->control_fd = TAKE_FD(d->control_fd);
         k->notify_fd = TAKE_FD(d->notify_fd);
-        k->work = d->work;
-        d->work = WORK_DIR_INIT;
         k->cgroup = TAKE_PTR(d->cgroup);
         k->uid = d->uid;
         /* Looked at now, when its name is no longer the attempt's. */
@@ -202,7 +188,7 @@ void attempt_dir_remove(AttemptDir *d) {
         bool gone = true;
         d->clean = d->notify_fd < 0 || notify_finish(d->notify_fd);
         if (d->made) {
-                gone = (work_leave(d) && directory_keep(d)) || directory_remove(d);
+                gone = (work_dir_remove(&d->work, d->fd) && directory_keep(d)) || directory_remove(d);
                 d->made = false;
         }
         d->control_fd = fd_close(d->control_fd);
@@ -215,8 +201,6 @@ void attempt_dir_remove(AttemptDir *d) {
 /* ── what is kept ── */
 
 void attempt_keep_done(AttemptKeep *k, const Place *place) {
-        if (k->work.fd >= 0)
-                (void) work_dir_remove(&k->work, k->fd);
         if (k->fd >= 0)
                 (void) fd_remove_tree_at(place->attempts_fd, k->name);
         k->fd = fd_close(k->fd);

@@ -1,8 +1,8 @@
 /* attempt-dir.h: one attempt's own directory and files (wire.h, FILES).
  *
  * A supervisor that goes from one attempt to its next takes the directory and its sockets along (AttemptKeep), under a name of its own while it
- * has no attempt: to make and remove them costs more than all else that is done for a tiny task. So does the task's own directory in there, if its
- * task has left it as it was (work-dir.h). */
+ * has no attempt: to make and remove them costs more than all else that is done for a tiny task. What a task can write in, `work`, is made
+ * anew for each. */
 #pragma once
 
 #include "jobbers-run/keep-name.h"
@@ -11,13 +11,12 @@
 
 typedef struct AttemptKeep {
         int fd, control_fd, notify_fd;                  /* -1: there is none */
-        WorkDir work;                                   /* fd -1: to be made */
         uid_t uid;                                      /* whose notify is */
         char *cgroup;                                   /* text of the symlink; NULL: there is none */
         char name[KEEP_NAME_MAX];
 } AttemptKeep;
 
-#define ATTEMPT_KEEP_INIT ((AttemptKeep) { .fd = -1, .control_fd = -1, .notify_fd = -1, .work = WORK_DIR_INIT })
+#define ATTEMPT_KEEP_INIT ((AttemptKeep) { .fd = -1, .control_fd = -1, .notify_fd = -1 })
 
 typedef struct AttemptDir {
         const Place *place;

@@ -998,21 +998,65 @@ def test_the_record_before_becomes_the_next(launcher):
 
 
 def test_what_a_task_leaves_is_not_for_the_next(launcher):
-    """Its own directory goes to the next attempt of its supervisor, if there is nothing in it but what that would find anyway."""
-    see = 'cd "$(dirname "$JOBBERS_RESULT")"; echo $(ls -A) >@BOX@; echo "$(cat parameters)" >@BOX@; stat -c %i . >@BOX@; '
+    see = 'cd "$(dirname "$JOBBERS_RESULT")"; echo $(ls -A) >@BOX@; echo "$(cat parameters)" >@BOX@; '
     launcher.define('result', see + 'echo "{}" >$JOBBERS_RESULT')
     launcher.define('nothing', see)
-    launcher.define('files', see + 'mkdir a; echo b >a/b; echo c >.c')
+    launcher.define('files', see + 'mkdir a; echo b >a/b; echo c >.c; chmod 0777 .')
     launcher.start()
-    before, inodes = None, []
+    before = None
     for n, name in enumerate(['result', 'nothing', 'files', 'nothing', 'files', 'result']):
         before = launcher.run(name, f'{{"n": {10 ** n}}}', after=before)
         assert before.end()['EXIT_STATUS'] == '0'
         assert launcher.line().split() == ['parameters'] and launcher.line() == f'{{"n": {10 ** n}}}'
-        inodes.append(launcher.line())
     assert len(supervisors(launcher)) == 1
-    if os.geteuid() == 0:
-        assert inodes[0] == inodes[1] == inodes[2] and inodes[3] == inodes[4]
+
+
+def test_what_a_task_has_passed_on_tells_nothing_of_the_next(launcher):
+    """Its standard input and its directory, to somebody who is not of the attempt and stays: he neither reads the parameters of the attempts after it
+    nor writes their results."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(launcher.tmp + '/passed')
+    os.chmod(launcher.tmp + '/passed', 0o666)
+    listener.listen()
+    program = launcher.tmp + '/passes'
+    with open(program, 'w') as f:
+        f.write(f"""#!/usr/bin/python3
+import array, os, socket
+s = socket.socket(socket.AF_UNIX)
+s.connect('{launcher.tmp}/passed')
+fds = array.array('i', [0, os.open(os.path.dirname(os.environ['JOBBERS_RESULT']), os.O_RDONLY)])
+s.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+s.recv(1)
+""")
+    os.chmod(program, 0o755)
+    launcher.define('passes', '', ExecStart=program)
+    launcher.define('next', 'echo up >@BOX@; read -r x <@TMP@/gate; exit 0')
+    os.mkfifo(launcher.tmp + '/gate')
+    launcher.start()
+    a = launcher.run('passes', '{"first": 1}')
+    peer, _ = listener.accept()
+    _, (parameters, directory), _, _ = socket.recv_fds(peer, 1, 2)
+    peer.send(b'x')
+    assert a.end()['EXIT_STATUS'] == '0'
+
+    def write():
+        try:
+            os.close(os.open('result', os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=directory))
+        except FileNotFoundError:
+            return False
+        return True
+    assert not write()
+    b = launcher.run('next', '{"password": "second"}', after=a)
+    assert launcher.line() == 'up' and len(supervisors(launcher)) == 1
+    assert os.pread(parameters, 100, 0) == b'{"first": 1}' and not write()
+    with open(launcher.tmp + '/gate', 'w') as f:
+        f.write('\n')
+    record = b.end()
+    assert record['EXIT_STATUS'] == '0' and not record.get('result')
+    for fd in (parameters, directory):
+        os.close(fd)
+    listener.close()
+    peer.close()
 
 
 def test_a_directory_that_cannot_be_removed(launcher):

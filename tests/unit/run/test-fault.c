@@ -122,7 +122,7 @@ static void test_directory_on_a_full_disk(void **state) {
         directory_sweep(*state, &mkdirat_fails, ENOSPC);
 }
 
-/* One that is kept is made anew where it cannot be gone on with; in no case is anything of the attempt before found there, or left. */
+/* One that is kept is gone on with, or nothing of it is left. */
 static void test_kept_directory_without_descriptors(void **state) {
         Fixture *f = *state;
         _cleanup_close_ int from = memfd_create("parameters", MFD_CLOEXEC);
@@ -134,7 +134,7 @@ static void test_kept_directory_without_descriptors(void **state) {
                 AttemptDir d = ATTEMPT_DIR_INIT;
                 assert_int_equal(attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345), 0);
                 attempt_dir_remove(&d);
-                assert_true(keep.fd >= 0 && keep.work.fd >= 0);
+                assert_true(keep.fd >= 0);
                 injected.openat = (Injection) { n, EMFILE };
                 int r = attempt_dir_make(&d, &f->place, KEY, &keep, from, 12345, 12345);
                 bool done = injected.openat.nth != 0;
