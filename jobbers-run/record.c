@@ -3,8 +3,10 @@
 #include "jobbers-run/record.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -157,22 +159,31 @@ void record_file_keep(RecordFile *f, RecordKeep *keep) {
 
 /* ── the result ── */
 
+/* The task chose what stands there: no link is followed, nothing that blocks or does something when opened is waited for. Nor is anything that is
+ * mounted there, since whoever serves a file system answers when he likes. */
+static int result_open(int work_fd) {
+        struct open_how how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV };
+        int fd = (int) syscall(SYS_openat2, work_fd, "result", &how, sizeof how);
+        if (fd < 0 && (errno == ENOSYS || errno == EPERM))      /* a kernel, or a filter of system calls, that is older */
+                fd = openat(work_fd, "result", (int) how.flags);
+        return fd < 0 ? -errno : fd;
+}
+
 int result_take(int work_fd, uid_t owner, uint64_t max, char **ret, size_t *ret_len, char **ret_sentence) {
         struct stat st;
         int r;
 
         *ret = NULL;
         *ret_len = 0;
-        /* The task chose what stands there: no link is followed, nothing that blocks or does something when opened is waited for. */
-        _cleanup_close_ int fd = openat(work_fd, "result", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        _cleanup_close_ int fd = result_open(work_fd);
+        if (fd == -ENOENT)
+                return 0;
         if (fd < 0) {
-                if (errno == ENOENT)
-                        return 0;
-                r = -errno;
-                *ret_sentence = r == -ELOOP ? str_new("the result is a symbolic link, it must be a regular file")
-                             : r == -ENXIO ? str_new("the result is not a regular file")        /* a socket */
-                                           : str_new("cannot open the result: %s", strerror(-r));
-                return r;
+                *ret_sentence = fd == -ELOOP ? str_new("the result is a symbolic link, it must be a regular file")
+                              : fd == -EXDEV ? str_new("the result is on another file system, which is mounted in its place")
+                              : fd == -ENXIO ? str_new("the result is not a regular file")      /* a socket */
+                                             : str_new("cannot open the result: %s", strerror(-fd));
+                return fd;
         }
         if (fstat(fd, &st) < 0)
                 return -errno;

@@ -661,6 +661,23 @@ def test_result_of_another_owner(launcher):
     assert r['result'] == b'' and 'belongs to uid 1' in r['ERROR']
 
 
+def test_a_result_that_is_mounted(launcher):
+    """Who serves a file system answers when he likes: nobody waits for that."""
+    launcher.define('x', 'echo "{}" >"$JOBBERS_RESULT"; echo up >@BOX@; read -r x <@TMP@/gate')
+    os.mkfifo(launcher.tmp + '/gate')
+    a = launcher.start().run('x')
+    assert launcher.line() == 'up'
+    subprocess.run(['mount', '--bind', '/etc/hostname', a.dir + '/work/result'], check=True)
+    try:
+        with open(launcher.tmp + '/gate', 'w') as f:
+            f.write('\n')
+        record = a.end()
+        assert record['result'] == b'' and 'is on another file system' in record['ERROR']
+    finally:
+        subprocess.run(['umount', a.dir + '/work/result'], check=True)
+    assert launcher.ask(FORGET, a).result == 0 and a.traces() == []
+
+
 def test_work_directory_is_removed_with_all_in_it(launcher):
     launcher.define('x', 'cd "$(dirname "$JOBBERS_RESULT")"; mkdir -p a/b/c; touch a/b/c/d; ln -s / a/root; chmod 0 a/b; rm -f parameters')
     a = launcher.start().run('x')
