@@ -3,10 +3,8 @@
 #include "jobbers-run/record.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -159,23 +157,14 @@ void record_file_keep(RecordFile *f, RecordKeep *keep) {
 
 /* ── the result ── */
 
-/* The task chose what stands there: no link is followed, nothing that blocks or does something when opened is waited for. Nor is anything that is
- * mounted there, since whoever serves a file system answers when he likes. */
-static int result_open(int work_fd) {
-        struct open_how how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV };
-        int fd = (int) syscall(SYS_openat2, work_fd, "result", &how, sizeof how);
-        if (fd < 0 && (errno == ENOSYS || errno == EPERM))      /* a kernel, or a filter of system calls, that is older */
-                fd = openat(work_fd, "result", (int) how.flags);
-        return fd < 0 ? -errno : fd;
-}
-
 int result_take(int work_fd, uid_t owner, uint64_t max, char **ret, size_t *ret_len, char **ret_sentence) {
         struct stat st;
         int r;
 
         *ret = NULL;
         *ret_len = 0;
-        _cleanup_close_ int fd = result_open(work_fd);
+        /* The task chose what stands there: nothing that blocks or does something when opened is waited for. */
+        _cleanup_close_ int fd = fd_open_entry_at(work_fd, "result", O_RDONLY | O_NONBLOCK | O_NOCTTY);
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0) {

@@ -44,9 +44,9 @@ static int open_below(int dir_fd, const char *name, int flags, struct statx *ret
         struct statx parent;
         int r;
 
-        fd = openat(dir_fd, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = fd_open_entry_at(dir_fd, name, flags | O_DIRECTORY);
         if (fd < 0)
-                return -errno;
+                return fd;
         r = stat_mount(fd, ret, &mount);
         if (r == 0)
                 r = stat_mount(dir_fd, &parent, &parent_mount);

@@ -2,9 +2,11 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int fd_close(int fd) {
@@ -190,6 +192,14 @@ static int make_dir(const char *path, mode_t mode) {
 /* By the effective ids: for the real ones the kernel makes credentials of their own, where they differ, and throws them away. */
 bool fd_exists_at(int dir_fd, const char *path) {
         return faccessat(dir_fd, path, F_OK, AT_EACCESS) >= 0;
+}
+
+int fd_open_entry_at(int dir_fd, const char *name, int flags) {
+        struct open_how how = { .flags = (unsigned) flags | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV };
+        int fd = (int) syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
+        if (fd < 0 && (errno == ENOSYS || errno == EPERM))      /* an older kernel, or filter of system calls */
+                fd = openat(dir_fd, name, (int) how.flags);
+        return fd < 0 ? -errno : fd;
 }
 
 int fd_mkdirs(const char *path, mode_t mode) {

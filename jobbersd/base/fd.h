@@ -20,6 +20,9 @@ int fd_write_all(int fd, const void *data, size_t n);
 int fd_write_file_at(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync);
 /* Is there a path below a directory? False with errno. */
 bool fd_exists_at(int dir_fd, const char *path);
+/* Opens one entry of a directory that a stranger may write in: no link is followed (-ELOOP, or -ENOTDIR with O_DIRECTORY), and nothing that is mounted
+ * there is asked (-EXDEV), since whoever serves a file system answers when he likes. O_CLOEXEC is added. -errno. */
+int fd_open_entry_at(int dir_fd, const char *name, int flags);
 /* mkdir -p. Existing directories are left as they are. */
 int fd_mkdirs(const char *path, mode_t mode);
 /* The entries of an open directory, read through a descriptor of its own; NULL with errno. For closedir(). */

@@ -278,6 +278,32 @@ static int swap_for_ever(const Fixture *f) {
         return 0;
 }
 
+/* A file system that a task serves (FUSE) answers when the task likes, if at all. */
+static void nobody_is_waited_for(void **state) {
+        Fixture *f = *state;
+        _cleanup_close_ int fuse = -1;
+        char to[128], options[128];
+
+        snprintf(to, sizeof to, "%s/tree/sub", f->path);
+        assert_int_equal(mkdirat(f->dir, "tree", 0755), 0);
+        assert_int_equal(mkdirat(f->dir, "tree/sub", 0755), 0);
+        fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+        if (fuse < 0 || unshare(CLONE_NEWNS) < 0)
+                skip();
+        assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, ""), 0);
+        fd_close(f->dir);
+        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%d,group_id=0", fuse, (int) geteuid());
+        if (mount("silent", to, "fuse", MS_NOSUID | MS_NODEV, options) < 0)
+                skip();
+        (void) alarm(20);
+        assert_int_equal(fd_remove_tree_at(f->dir, "tree"), -EXDEV);
+        assert_int_equal(fd_remove_tree_at(f->dir, "tree"), -EXDEV);
+        (void) alarm(0);
+        assert_int_equal(umount2(to, MNT_DETACH), 0);
+        assert_int_equal(fd_remove_tree_at(f->dir, "tree"), 0);
+}
+
 static void owner_swaps_entries(void **state) {
         Fixture *f = *state;
 
@@ -310,7 +336,7 @@ static void owner_swaps_entries(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(ordinary), TEST(not_a_directory), TEST(names_refused), TEST(links_are_not_followed), TEST(very_deep),
-                TEST(closed_directories), TEST(errors_are_said), TEST(mounts_are_not_entered), TEST(owner_swaps_entries),
+                TEST(closed_directories), TEST(errors_are_said), TEST(mounts_are_not_entered), TEST(nobody_is_waited_for), TEST(owner_swaps_entries),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
