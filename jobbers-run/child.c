@@ -150,7 +150,7 @@ static __attribute__((noinline)) long clone3_share(struct clone_args *args, Chil
 /* Without clone3 (seccomp, valgrind) or under a sanitizer: a plain fork, which moves itself into the cgroup. */
 static pid_t spawn_by_fork(ChildPlan *plan, uint64_t flags) {
         /* A cgroup that is gone is the caller's to make again, as with clone3, and not an end of the child. */
-        if (plan->cgroup_fd >= 0 && faccessat(plan->cgroup_fd, "cgroup.procs", F_OK, 0) < 0)
+        if (plan->cgroup_fd >= 0 && !fd_exists_at(plan->cgroup_fd, "cgroup.procs"))
                 return -errno;
         pid_t pid = (pid_t) syscall(SYS_clone, (unsigned long) (flags | SIGCHLD), NULL, NULL, NULL, NULL);
         if (pid < 0)

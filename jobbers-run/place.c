@@ -134,7 +134,7 @@ static int memory_open(const Settings *settings, const char *path, mode_t mode, 
 static int birth_certify(int fd, const Identity *owner) {
         uint64_t random;
         char text[17];
-        if (fd_exists_at(fd, RECORDS_BIRTH))         /* the daemon may have had another group then */
+        if (fd_exists_at(fd, RECORDS_BIRTH))               /* the daemon may have had another group then */
                 return geteuid() == 0 && fchownat(fd, RECORDS_BIRTH, (uid_t) -1, owner->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
                 return -EIO;

@@ -29,30 +29,12 @@ static void note_error(Removal *t, int error) {
                 t->error = error;
 }
 
-/* The mount that a directory is on (for kernels that do not tell: the file system), its owner and its mode. */
-static int stat_mount(int fd, struct statx *ret, uint64_t *ret_mount) {
-        if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0)
-                return -errno;
-        *ret_mount = ret->stx_mask & STATX_MNT_ID ? ret->stx_mnt_id : (uint64_t) ret->stx_dev_major << 32 | ret->stx_dev_minor;
-        return 0;
-}
-
-/* `name` is one component, so without links there is nowhere to go but below. */
+/* And its owner and mode. */
 static int open_below(int dir_fd, const char *name, int flags, struct statx *ret) {
-        _cleanup_close_ int fd = -1;
-        uint64_t mount, parent_mount;
-        struct statx parent;
-        int r;
-
-        fd = fd_open_entry_at(dir_fd, name, flags | O_DIRECTORY);
-        if (fd < 0)
-                return fd;
-        r = stat_mount(fd, ret, &mount);
-        if (r == 0)
-                r = stat_mount(dir_fd, &parent, &parent_mount);
-        if (r < 0)
-                return r;
-        return mount == parent_mount ? TAKE_FD(fd) : -EXDEV;
+        _cleanup_close_ int fd = fd_open_entry_at(dir_fd, name, flags | O_DIRECTORY);
+        if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, ret) < 0)
+                return -errno;
+        return TAKE_FD(fd);
 }
 
 /* A directory to be emptied: openable, writable and ours as far as we can make it so. */

@@ -194,11 +194,34 @@ bool fd_exists_at(int dir_fd, const char *path) {
         return faccessat(dir_fd, path, F_OK, AT_EACCESS) >= 0;
 }
 
+/* The mount that something is on; for kernels that do not tell, the file system. */
+static int mount_of(int fd, uint64_t *ret) {
+        struct statx st;
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0)
+                return -errno;
+        *ret = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : (uint64_t) st.stx_dev_major << 32 | st.stx_dev_minor;
+        return 0;
+}
+
+/* On an older kernel, or behind an older filter of system calls, where what is mounted there has been asked when we see it. */
+static int open_entry_and_look(int dir_fd, const char *name, int flags) {
+        uint64_t mount, parent_mount;
+        _cleanup_close_ int fd = openat(dir_fd, name, flags);
+        if (fd < 0)
+                return -errno;
+        int r = mount_of(fd, &mount);
+        if (r >= 0)
+                r = mount_of(dir_fd, &parent_mount);
+        if (r < 0)
+                return r;
+        return mount == parent_mount ? TAKE_FD(fd) : -EXDEV;
+}
+
 int fd_open_entry_at(int dir_fd, const char *name, int flags) {
         struct open_how how = { .flags = (unsigned) flags | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV };
         int fd = (int) syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
-        if (fd < 0 && (errno == ENOSYS || errno == EPERM))      /* an older kernel, or filter of system calls */
-                fd = openat(dir_fd, name, (int) how.flags);
+        if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+                return open_entry_and_look(dir_fd, name, (int) how.flags);
         return fd < 0 ? -errno : fd;
 }
 

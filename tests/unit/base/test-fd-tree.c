@@ -227,6 +227,16 @@ static void errors_are_said(void **state) {
         assert_int_equal(as_stranger(remove_as_other, f), 0);
 }
 
+/* Mounts of our own, so that nothing stays mounted whatever happens. False: no right to that. */
+static bool mounts_begin(Fixture *f) {
+        if (unshare(CLONE_NEWNS) < 0)
+                return false;
+        assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, ""), 0);
+        fd_close(f->dir);       /* that one leads to the mounts we left */
+        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return true;
+}
+
 static void mounts_are_not_entered(void **state) {
         Fixture *f = *state;
         char from[96], to[96], deep[96];
@@ -239,14 +249,10 @@ static void mounts_are_not_entered(void **state) {
         assert_int_equal(mkdirat(f->dir, "tree/sub", 0755), 0);
         assert_int_equal(mkdirat(f->dir, "tree/sub/mount", 0755), 0);
         make_file(f->dir, "tree/file");
-        /* In a namespace of our own, so that nothing stays mounted whatever happens. */
-        if (unshare(CLONE_NEWNS) < 0) {
+        if (!mounts_begin(f)) {
                 assert_int_equal(fd_remove_tree_at(f->dir, "tree"), 0);
-                skip();         /* no right to mount here */
+                skip();
         }
-        assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, ""), 0);
-        fd_close(f->dir);       /* that one leads to the mounts we left */
-        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(mount(from, to, "none", MS_BIND, ""), 0);
         assert_int_equal(mount(from, deep, "none", MS_BIND, ""), 0);
         assert_true(fd_remove_tree_at(f->dir, "tree") < 0);
@@ -289,14 +295,11 @@ static void nobody_is_waited_for(void **state) {
         _cleanup_close_ int known = (int) syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
         _cleanup_close_ int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-        if (known < 0 || fuse < 0 || unshare(CLONE_NEWNS) < 0)
+        if (known < 0 || fuse < 0 || !mounts_begin(f))
                 skip();
         snprintf(to, sizeof to, "%s/tree/sub", f->path);
         assert_int_equal(mkdirat(f->dir, "tree", 0755), 0);
         assert_int_equal(mkdirat(f->dir, "tree/sub", 0755), 0);
-        assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, ""), 0);
-        fd_close(f->dir);
-        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%d,group_id=0", fuse, (int) geteuid());
         if (mount("silent", to, "fuse", MS_NOSUID | MS_NODEV, options) < 0) {
                 assert_int_equal(fd_remove_tree_at(f->dir, "tree"), 0);

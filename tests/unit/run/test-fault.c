@@ -372,7 +372,8 @@ int main(void) {
         (void) clock_boot_id();         /* reads a file, once */
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(test_directory_without_descriptors), T(test_kept_directory_without_descriptors), T(test_directory_on_a_full_disk), T(test_directories_that_cannot_be_opened),
+                T(test_directory_without_descriptors), T(test_kept_directory_without_descriptors), T(test_directory_on_a_full_disk),
+                T(test_directories_that_cannot_be_opened),
                 T(test_directories_without_memory), T(test_record_that_cannot_be_begun), T(test_kept_record_that_cannot_be_written),
                 T(test_record_is_finished_in_the_end),
                 T(test_record_without_room_in_memory), T(test_environment_without_memory), T(test_cgroup_files),
